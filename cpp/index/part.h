@@ -1,0 +1,82 @@
+// A sealed set of rows as the searcher sees it: views over columns that somebody else owns (a mapped segment, or
+// buffers of this process). Rows are numbered 0 .. rows-1 in the order of the file, which is not the order of rids.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "codes/metric.h"
+
+namespace lamina {
+
+inline constexpr uint32_t kNoRow = 0xFFFFFFFFu;
+
+// What a stored vector was made from, and when. `content_hash` is all zero where there was no content.
+struct Provenance {
+  std::array<uint8_t, 16> content_hash{};
+  int64_t embedded_at_us = 0;
+};
+static_assert(sizeof(Provenance) == 24);
+
+// The graph. Level 0 has `degree` slots a row, padded with kNoRow behind the last neighbour. The rows of level >= 1
+// ("upper" rows) are numbered compactly, highest level first, so that level l is the prefix [0, upper_counts[l-1]).
+struct GraphView {
+  uint32_t degree = 0;                          // slots a row on level 0 (2m)
+  const uint32_t* level0 = nullptr;             // rows x degree row numbers
+  uint32_t upper_degree = 0;                    // slots an upper row on each level >= 1 (m)
+  std::span<const uint32_t> upper_counts;       // upper rows on level 1, 2, ...; empty: a graph of one level
+  const uint32_t* upper = nullptr;              // level 1's lists, then level 2's, ...: compact numbers, kNoRow-padded
+  std::span<const uint32_t> upper_rows;         // compact number -> row; the entry is compact number 0
+  uint32_t entry = kNoRow;                      // row where the search begins; kNoRow: no graph (flat)
+};
+
+// Parameters of the 8-bit code: code = clamp(round((x - offset) * scale)), of the unit vector for cosine.
+struct I8Params {
+  float offset = 0;
+  float scale = 1;
+};
+
+// What this part measured on itself: for a k, the recall that each ef reached on held-out rows. Ascending in ef.
+struct Calibration {
+  struct Point {
+    uint32_t k;
+    uint32_t ef;
+    float recall;
+  };
+  std::vector<Point> points;  // empty: never measured
+  // The least breadth expected to reach `recall` for `k`; max(64, 2k) where nothing was measured.
+  uint32_t ef_for(float recall, uint32_t k) const;
+};
+
+struct Part {
+  uint32_t rows = 0;
+  const std::byte* vectors = nullptr;        // rows x vector_bytes, as given, rounded to the dtype
+  const float* inverse_norms = nullptr;      // cosine only: 1/|x|, 0 for the zero vector
+  const uint64_t* rids = nullptr;            // one live row a rid at most in a whole VectorSet
+  const uint32_t* rid_order = nullptr;       // row numbers by ascending (rid, row)
+  const int64_t* ids = nullptr;              // integer ids; null where ids are strings
+  const Provenance* provenance = nullptr;
+  const int8_t* codes = nullptr;             // kI8: rows x code_stride; else null
+  size_t code_stride = 0;                    // bytes; a multiple of 64
+  I8Params i8;
+  GraphView graph;
+  Calibration calibration;
+
+  // Called before the first use of, respectively, everything but the raw vectors, and the raw vector of one row.
+  // Null where the bytes are this process's own. Throw CorruptionError. Thread-safe, cheap after the first call.
+  struct Guard {
+    virtual ~Guard() = default;
+    virtual void check_index() const = 0;
+    virtual void check_vectors(uint32_t first_row, uint32_t count) const = 0;
+  };
+  const Guard* guard = nullptr;
+  std::shared_ptr<const void> owner;  // keeps all of the above alive
+  std::string name;                   // for messages: the file, or "memory"
+};
+
+}  // namespace lamina

@@ -1,0 +1,88 @@
+// The one seam to the operating system: every system call on files goes through a `FileSystem`, so a test can
+// stand in its place (fault.h). Paths are absolute or relative to the process, '/'-separated, UTF-8.
+//
+// Errors: each call throws StorageError (errno, path) unless said otherwise. EINTR and short transfers are
+// handled below this seam, never above it. All classes are safe from any thread unless said otherwise.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace lamina {
+
+using Bytes = std::span<const std::byte>;
+
+// An open file being read. The file may be appended to (a log) or unlinked meanwhile; it is never rewritten.
+class ReadableFile {
+ public:
+  virtual ~ReadableFile() = default;
+  virtual uint64_t size() const = 0;                                   // asks the system each time
+  virtual size_t read_at(uint64_t offset, std::span<std::byte> out) = 0;  // fewer bytes only at the end of the file
+  virtual bool lock_shared() = 0;     // flock(LOCK_SH | LOCK_NB): false if somebody holds it exclusively
+  virtual bool is_linked() const = 0;  // false once the last name of the file is gone
+  virtual const std::string& path() const = 0;
+};
+
+// A file being written by one thread at a time. A failed write or sync poisons it: every later call throws the
+// first error again, since what is on the disk is no longer known.
+class WritableFile {
+ public:
+  virtual ~WritableFile() = default;  // closes without syncing
+  virtual void append(Bytes bytes) = 0;
+  virtual void sync() = 0;       // fdatasync (fsync where the length changed); on success all appended bytes are durable
+  virtual uint64_t size() const = 0;   // bytes appended so far, those found at open included
+  virtual void close() = 0;
+  virtual const std::string& path() const = 0;
+};
+
+// A read-only shared mapping of a whole file, valid until destroyed, also after the file is unlinked.
+class Mapping {
+ public:
+  virtual ~Mapping() = default;
+  virtual Bytes bytes() const = 0;
+  virtual const std::string& path() const = 0;
+};
+
+// An exclusive advisory lock (flock) on a file, held until destroyed or until the process dies. In a forked
+// child `abandon()` closes the descriptor and leaves the parent's lock in force. `write` replaces the file's
+// content in place (one pwrite at offset 0): the note that the holder shows to others.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+  virtual void write(Bytes note) = 0;
+  virtual void abandon() = 0;
+};
+
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  static FileSystem& posix();
+
+  virtual std::unique_ptr<ReadableFile> open(const std::string& path) = 0;
+  virtual std::unique_ptr<WritableFile> create(const std::string& path) = 0;  // fails if the name exists
+  virtual std::unique_ptr<WritableFile> open_append(const std::string& path, uint64_t size) = 0;  // truncates to `size` first
+  virtual std::unique_ptr<Mapping> map(const std::string& path) = 0;
+  virtual std::unique_ptr<FileLock> try_lock(const std::string& path) = 0;  // creates the file; null if held by another
+
+  virtual bool exists(const std::string& path) = 0;
+  virtual void make_directory(const std::string& path) = 0;  // no error if it is there
+  virtual std::vector<std::string> list(const std::string& directory) = 0;  // names, sorted; not "." and ".."
+  virtual void rename(const std::string& from, const std::string& to) = 0;  // replaces `to`
+  virtual void remove(const std::string& path) = 0;
+  virtual bool try_lock_and_remove(const std::string& path) = 0;  // removes it unless somebody holds a shared lock on it
+  virtual void remove_directory(const std::string& path) = 0;
+  virtual void sync_directory(const std::string& path) = 0;
+  virtual uint64_t free_bytes(const std::string& path) = 0;
+};
+
+std::string join(const std::string& directory, const std::string& name);
+
+// Makes `content` durable under directory/name, whole or not at all: written to scratch, synced, renamed, and the
+// directory synced. The one way that a finished file comes into being. `scratch` is on the same file system.
+void publish(FileSystem& fs, const std::string& scratch, const std::string& directory, const std::string& name, Bytes content);
+
+}  // namespace lamina

@@ -1,0 +1,53 @@
+// Distances between two vectors, for every instruction set that this CPU may have. The only room with
+// intrinsics; everything else calls through the one table that `kernels()` returns.
+//
+// Conventions: `n` is the number of elements (of bytes for hamming), any n >= 0; pointers need no alignment and
+// must not be read past n elements. l2 is the squared Euclidean distance, ip the plain dot product (not negated).
+// i8 results are exact and the same on every instruction set; f32 and f16 results differ in rounding only.
+// `..._x4` computes one query `a` against four vectors at once and is exactly as good as four single calls.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace lamina {
+
+using f16 = uint16_t;  // IEEE 754 binary16, as bits
+
+struct Kernels {
+  const char* name;  // "baseline", "avx2", "avx512"
+
+  float (*l2_f32)(const float* a, const float* b, size_t n);
+  float (*ip_f32)(const float* a, const float* b, size_t n);
+  float (*l2_f16)(const float* a, const f16* b, size_t n);  // the query stays f32, the stored vector is f16
+  float (*ip_f16)(const float* a, const f16* b, size_t n);
+  int32_t (*l2_i8)(const int8_t* a, const int8_t* b, size_t n);
+  int32_t (*ip_i8)(const int8_t* a, const int8_t* b, size_t n);
+  uint32_t (*hamming)(const uint8_t* a, const uint8_t* b, size_t n);
+
+  void (*l2_f32_x4)(const float* a, const float* const b[4], size_t n, float out[4]);
+  void (*ip_f32_x4)(const float* a, const float* const b[4], size_t n, float out[4]);
+  void (*l2_f16_x4)(const float* a, const f16* const b[4], size_t n, float out[4]);
+  void (*ip_f16_x4)(const float* a, const f16* const b[4], size_t n, float out[4]);
+  void (*l2_i8_x4)(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]);
+  void (*ip_i8_x4)(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]);
+  void (*hamming_x4)(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t out[4]);
+
+  void (*f32_to_f16)(const float* from, f16* to, size_t n);  // round to nearest even; overflow becomes infinity
+  void (*f16_to_f32)(const f16* from, float* to, size_t n);
+};
+
+// The table for this process: the best that the CPU has, or what LAMINA_ISA names (baseline | avx2 | avx512).
+// Chosen once. Throws std::invalid_argument for a name that is unknown or that this CPU cannot run.
+const Kernels& kernels();
+
+// All tables that this CPU can run, baseline first: for tests and benchmarks.
+std::vector<const Kernels*> available_kernels();
+
+// Asks for every cache line of [p, p + bytes) to be fetched, soon. GCC 12 collapses a plain loop of prefetches
+// into the first one; this is written so that it cannot, and a test looks at the machine code.
+void prefetch(const void* p, size_t bytes);
+
+}  // namespace lamina
