@@ -12,25 +12,26 @@ std::string holder(int64_t pid, const std::string& host) {
 
 }  // namespace
 
-CorruptionError::CorruptionError(std::string file, uint64_t offset, std::string expected, std::string found)
-    : Error(file + ": damaged at offset " + std::to_string(offset) + ": expected " + expected + ", found " + found),
-      file(std::move(file)),
-      offset(offset),
-      expected(std::move(expected)),
-      found(std::move(found)) {}
+CorruptionError::CorruptionError(std::string in_file, uint64_t at, std::string wanted, std::string got)
+    : Error(in_file + ": damaged at offset " + std::to_string(at) + ": expected " + wanted + ", found " + got),
+      file(std::move(in_file)),
+      offset(at),
+      expected(std::move(wanted)),
+      found(std::move(got)) {}
 
-FormatVersionError::FormatVersionError(std::string file, Age age, const std::string& what)
-    : Error(file + (age == Age::kTooOld ? ": too old for this build: " : ": too new for this build: ") + what),
-      file(std::move(file)),
-      age(age) {}
+FormatVersionError::FormatVersionError(std::string in_file, Age its_age, const std::string& what)
+    : Error(in_file + (its_age == Age::kTooOld ? ": too old for this build: " : ": too new for this build: ") + what),
+      file(std::move(in_file)),
+      age(its_age) {}
 
-StorageError::StorageError(int error_number, std::string path, const std::string& doing)
-    : Error(path + ": " + doing + ": " + std::strerror(error_number)), error_number(error_number), path(std::move(path)) {}
+StorageError::StorageError(int number, std::string at, const std::string& doing)
+    : Error(at + ": " + doing + ": " + std::strerror(number)), error_number(number), path(std::move(at)) {}
 
-LockedError::LockedError(std::string path, int64_t pid, std::string host)
-    : Error(path + ": open for writing in " + holder(pid, host) + "; open with read_only=True, or close the writer first"),
-      path(std::move(path)),
-      pid(pid),
-      host(std::move(host)) {}
+LockedError::LockedError(std::string at, int64_t holder_pid, std::string holder_host)
+    : Error(at + ": open for writing in " + holder(holder_pid, holder_host) +
+            "; open with read_only=True, or close the writer first"),
+      path(std::move(at)),
+      pid(holder_pid),
+      host(std::move(holder_host)) {}
 
 }  // namespace lamina

@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-namespace lamina {
+#include "base/bytes.h"
 
-using Bytes = std::span<const std::byte>;
+namespace lamina {
 
 // An open file being read. The file may be appended to (a log) or unlinked meanwhile; it is never rewritten.
 class ReadableFile {
