@@ -1,0 +1,159 @@
+// A store: a directory of collections behind one log. One writer process, any number of reader processes.
+//
+// Threads: every method may be called from any thread. Writes are serialised inside; reads take a snapshot and wait
+// for nobody. Failures: a write that throws has changed nothing, except StorageError from a sync, after which the
+// outcome is unknown and the handle is poisoned: every later write throws, reads go on, reopening finds the truth.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "codes/metric.h"
+#include "index/vector_set.h"
+#include "store/record_codec.h"
+#include "store/record_set.h"
+
+namespace lamina {
+
+class FileSystem;
+struct Hasher;  // segment/hasher.h
+
+using Fingerprint = std::array<uint8_t, 32>;  // of a model
+
+enum class Durability : uint8_t {
+  kFsync,     // acknowledged means on the disk
+  kInterval,  // acknowledged means handed to the system; synced at least once a second while somebody calls
+  kOs,        // synced by sync(), sealing and close() alone
+};
+
+struct StoreOptions {
+  bool create = false;     // make the store if it is not there
+  bool read_only = false;
+  Durability durability = Durability::kFsync;
+  uint64_t log_limit = uint64_t{64} << 20;  // bytes of log that a reopen may have to replay; reaching it seals
+};
+
+// What is fixed when a collection is made. `settings` and `model` are the caller's own bytes, kept and given back.
+struct CollectionSpec {
+  IdKind id_kind = IdKind::kInt;
+  VectorSpec vectors;
+  Fingerprint fingerprint{};
+  std::string model;
+  std::string settings;
+};
+
+// One collection at one version.
+struct Snapshot {
+  uint64_t version = 0;  // of the last write that touched the collection
+  std::shared_ptr<const CollectionSpec> spec;
+  std::shared_ptr<const RecordView> records;
+  std::shared_ptr<const View> vectors;  // of the served generation
+};
+
+class Collection {
+ public:
+  virtual ~Collection() = default;
+  virtual const std::string& name() const = 0;
+  virtual std::shared_ptr<const Snapshot> snapshot() const = 0;  // the newest acknowledged; one atomic load
+  virtual bool dropped() const = 0;
+};
+
+enum class Verb : uint8_t {
+  kAdd,     // every id must be new: DuplicateIdError
+  kUpsert,  // whole records, new or in place of the old
+  kUpdate,  // every id must be there: NotFoundError
+  kDelete,  // ids that are not there are ignored
+  kClear,   // all records; no ids
+};
+
+// What becomes of the vector of each row of a put.
+enum class VectorFate : uint8_t { kGiven, kKept, kNone };
+
+struct WriteOp {
+  std::string collection;
+  Verb verb = Verb::kUpsert;
+  Ids ids;                                   // no id twice: DuplicateIdError
+  std::vector<std::byte> columns;            // puts: one sealed block, one row an id
+  std::span<const ContentHash> content_hash; // puts: one a row
+  std::span<const VectorFate> fates;         // puts: one a row
+  const float* vectors = nullptr;            // the given rows' vectors back to back (packed bits for kHamming)
+  Fingerprint fingerprint{};                 // of the model that made them; another than served: ModelMismatchError
+  std::string scope;
+  std::optional<uint64_t> if_version;        // the collection's version must still be this: ConflictError
+};
+
+struct WriteResult {
+  uint64_t added = 0;
+  uint64_t updated = 0;
+  uint64_t deleted = 0;
+  uint64_t version = 0;
+};
+
+// What the last open had to mend. Empty strings and zeros: nothing.
+struct Recovery {
+  bool clean = true;                // the last writer had closed the store
+  uint64_t frames_replayed = 0;
+  uint64_t bytes_cut = 0;           // of a torn last frame
+  uint64_t files_swept = 0;         // leftovers of a crash
+  std::string note;                 // in a sentence, for the log
+};
+
+struct VerifyReport {
+  uint64_t files = 0;
+  uint64_t bytes = 0;
+  uint64_t records = 0;
+  uint64_t vectors = 0;
+};
+
+struct StoreStats {
+  uint64_t version = 0;
+  uint64_t log_bytes = 0;
+  uint64_t record_bytes = 0;
+  uint64_t vector_bytes = 0;
+  uint64_t other_bytes = 0;
+  struct OfCollection {
+    std::string name;
+    uint64_t records = 0, vectors = 0, owed = 0, stale = 0;
+    uint64_t record_segments = 0, vector_segments = 0, head_records = 0, head_vectors = 0;
+    uint64_t dead_records = 0, dead_vectors = 0;
+  };
+  std::vector<OfCollection> collections;
+};
+
+class Store {
+ public:
+  // Throws NotFoundError (no store there and not `create`), LockedError, CorruptionError, FormatVersionError,
+  // StorageError. The references must outlive the store.
+  static std::shared_ptr<Store> open(FileSystem& fs, const std::string& path, const StoreOptions& options,
+                                     const Hasher& hasher, const RecordCodec& codec);
+  virtual ~Store() = default;
+
+  virtual std::shared_ptr<Collection> create_collection(const std::string& name, const CollectionSpec& spec) = 0;
+  virtual std::shared_ptr<Collection> collection(const std::string& name) const = 0;  // NotFoundError
+  virtual std::vector<std::string> collections() const = 0;
+  virtual void drop_collection(const std::string& name) = 0;
+  virtual void set_settings(const std::string& name, const std::string& settings) = 0;
+
+  // All operations in order, as one version, whole or not at all.
+  virtual std::vector<WriteResult> write(std::span<const WriteOp> operations) = 0;
+  virtual void sync() = 0;
+
+  virtual bool reload() = 0;           // a reader moves to the newest acknowledged version; true if it moved
+  virtual void seal() = 0;             // the heads become segments; the log begins anew
+  virtual void optimize(const std::string& name, int threads) = 0;  // seal, and merge all into one
+  virtual bool maintain(int threads) = 0;  // one step of what is due (seal, merge); false: nothing was due
+  virtual VerifyReport verify() = 0;   // every byte, digest and count; throws CorruptionError at the first damage
+  virtual StoreStats stats() const = 0;
+  virtual const Recovery& recovery() const = 0;
+  virtual uint64_t version() const = 0;
+
+  virtual void close() = 0;            // publishes the log's end; twice is harmless; later calls throw ClosedError
+};
+
+}  // namespace lamina
