@@ -2,14 +2,15 @@
 // intrinsics; everything else calls through the one table that `kernels()` returns.
 //
 // Conventions: `n` is the number of elements (of bytes for hamming), any n >= 0; pointers need no alignment and
-// must not be read past n elements. l2 is the squared Euclidean distance, ip the plain dot product (not negated).
-// i8 results are exact and the same on every instruction set; f32 and f16 results differ in rounding only.
-// `..._x4` computes one query `a` against four vectors at once and is exactly as good as four single calls.
+// are never read past n elements. l2 is the squared Euclidean distance, ip the plain dot product (not negated).
+// i8 results are exact, -128 included, and the same on every instruction set: REQUIRES n <= 32768 for l2_i8 and
+// n <= 65536 for ip_i8, where the largest sum still fits in 32 bits. f32 and f16 results differ between
+// instruction sets in rounding only. `..._x4` computes one query `a` against four vectors at once and gives, bit
+// for bit, what four single calls would: equal vectors are at equal distances whichever call measured them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 namespace lamina {
@@ -35,19 +36,29 @@ struct Kernels {
   void (*ip_i8_x4)(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]);
   void (*hamming_x4)(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t out[4]);
 
-  void (*f32_to_f16)(const float* from, f16* to, size_t n);  // round to nearest even; overflow becomes infinity
+  // Round to nearest even; overflow becomes infinity. The bits are the same on every instruction set.
+  void (*f32_to_f16)(const float* from, f16* to, size_t n);
   void (*f16_to_f32)(const f16* from, float* to, size_t n);
 };
 
 // The table for this process: the best that the CPU has, or what LAMINA_ISA names (baseline | avx2 | avx512).
-// Chosen once. Throws std::invalid_argument for a name that is unknown or that this CPU cannot run.
+// Chosen once; any thread. Throws std::invalid_argument for a name that is unknown or that this CPU cannot run.
+// Hot code keeps the reference: it lives as long as the process.
 const Kernels& kernels();
 
 // All tables that this CPU can run, baseline first: for tests and benchmarks.
 std::vector<const Kernels*> available_kernels();
 
-// Asks for every cache line of [p, p + bytes) to be fetched, soon. GCC 12 collapses a plain loop of prefetches
-// into the first one; this is written so that it cannot, and a test looks at the machine code.
-void prefetch(const void* p, size_t bytes);
+// Asks for every cache line that [p, p + bytes) touches to be fetched, soon. GCC 12 collapses a plain loop of
+// prefetches into the first one: the empty asm makes each address opaque to it, and costs no instruction.
+[[gnu::always_inline]] inline void prefetch(const void* p, size_t bytes) {
+  constexpr uintptr_t kCacheLine = 64;
+  const char* line = reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(p) & ~(kCacheLine - 1));
+  const char* const end = static_cast<const char*>(p) + bytes;
+  for (; line < end; line += kCacheLine) {
+    __builtin_prefetch(line);
+    __asm__ volatile("" : "+r"(line));
+  }
+}
 
 }  // namespace lamina
