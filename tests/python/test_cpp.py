@@ -1,0 +1,60 @@
+"""The C++ tests, through pytest.
+
+Goal: one command runs every test. Method: build them in build/pytest (kept between runs) and run ctest; where
+GoogleTest is absent, skip and name what was not run, unless LAMINA_REQUIRE_GTEST or CI says that it must be there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "pytest"
+
+
+def tool(name: str) -> str:
+    """The tool of this environment, which PyPI's wheels put beside Python, else the system's."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    if found is None:
+        pytest.fail(f"{name} was not found: install the extra, pip install '.[test]'")
+    return found
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-20_000:]}", pytrace=False)
+    return done.stdout
+
+
+def configure() -> str:
+    return run(
+        tool("cmake"), "-S", str(ROOT), "-B", str(BUILD), "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
+        "-DCMAKE_BUILD_TYPE=Release", "-DLAMINA_PYTHON=OFF", "-DLAMINA_TESTING=ON",
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_cpp() -> None:
+    said = configure()
+    if "GoogleTest was not found" in said:
+        sources = sorted(path.name for path in (ROOT / "tests" / "cpp").rglob("*_test.cpp"))
+        reason = f"GoogleTest not found: C++ tests skipped: {', '.join(sources)}"
+        if os.environ.get("LAMINA_REQUIRE_GTEST") or os.environ.get("CI"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    run(tool("cmake"), "--build", str(BUILD))
+    report = run(str(Path(tool("cmake")).parent / "ctest"), "--test-dir", str(BUILD), "--output-on-failure", "-j2")
+    passed = re.search(r"tests passed, 0 tests failed out of (\d+)", report)
+    assert passed, report
+    assert int(passed[1]) > 0, f"no test was found:\n{report}"
+    skipped = re.findall(r"^\s*\d+ - (\S+) \(Skipped\)", report, re.MULTILINE)
+    assert not skipped, f"C++ tests that skipped themselves: {skipped}"
+    print(f"{passed[1]} C++ tests passed")
