@@ -20,9 +20,9 @@ namespace lamina {
 class ReadableFile {
  public:
   virtual ~ReadableFile() = default;
-  virtual uint64_t size() const = 0;                                   // asks the system each time
+  virtual uint64_t size() const = 0;                                      // asks the system each time
   virtual size_t read_at(uint64_t offset, std::span<std::byte> out) = 0;  // fewer bytes only at the end of the file
-  virtual bool lock_shared() = 0;     // flock(LOCK_SH | LOCK_NB): false if somebody holds it exclusively
+  virtual bool lock_shared() = 0;      // held until destroyed; false if somebody holds the file exclusively
   virtual bool is_linked() const = 0;  // false once the last name of the file is gone
   virtual const std::string& path() const = 0;
 };
@@ -33,9 +33,9 @@ class WritableFile {
  public:
   virtual ~WritableFile() = default;  // closes without syncing
   virtual void append(Bytes bytes) = 0;
-  virtual void sync() = 0;       // fdatasync (fsync where the length changed); on success all appended bytes are durable
-  virtual uint64_t size() const = 0;   // bytes appended so far, those found at open included
-  virtual void close() = 0;
+  virtual void sync() = 0;            // on success all appended bytes, and the length, are durable
+  virtual uint64_t size() const = 0;  // bytes appended so far, those found at open included
+  virtual void close() = 0;           // lets go of the file also when it throws; a second close does nothing
   virtual const std::string& path() const = 0;
 };
 
@@ -47,9 +47,10 @@ class Mapping {
   virtual const std::string& path() const = 0;
 };
 
-// An exclusive advisory lock (flock) on a file, held until destroyed or until the process dies. In a forked
-// child `abandon()` closes the descriptor and leaves the parent's lock in force. `write` replaces the file's
-// content in place (one pwrite at offset 0): the note that the holder shows to others.
+// An exclusive advisory lock (flock) on a file, held until destroyed or until the process and every child that it
+// forked and that did not `abandon()` are gone. In a forked child `abandon()` closes the descriptor and leaves the
+// parent's lock in force, and so does destroying it there. `write` replaces the file's content in place (one write at
+// offset 0, synced by nobody): the note that the holder shows to others, who read it by `open`.
 class FileLock {
  public:
   virtual ~FileLock() = default;
@@ -64,9 +65,12 @@ class FileSystem {
 
   virtual std::unique_ptr<ReadableFile> open(const std::string& path) = 0;
   virtual std::unique_ptr<WritableFile> create(const std::string& path) = 0;  // fails if the name exists
-  virtual std::unique_ptr<WritableFile> open_append(const std::string& path, uint64_t size) = 0;  // truncates to `size` first
+  // Truncates to `size` first; CorruptionError if there are fewer bytes than that.
+  virtual std::unique_ptr<WritableFile> open_append(const std::string& path, uint64_t size) = 0;
   virtual std::unique_ptr<Mapping> map(const std::string& path) = 0;
-  virtual std::unique_ptr<FileLock> try_lock(const std::string& path) = 0;  // creates the file; null if held by another
+  // Creates the file; null if another holds it, and goes on holding it for 50 ms (it may be an is_locked()).
+  virtual std::unique_ptr<FileLock> try_lock(const std::string& path) = 0;
+  virtual bool is_locked(const std::string& path) = 0;  // by a FileLock, anywhere; false if there is no such file
 
   virtual bool exists(const std::string& path) = 0;
   virtual void make_directory(const std::string& path) = 0;  // no error if it is there
@@ -81,8 +85,32 @@ class FileSystem {
 
 std::string join(const std::string& directory, const std::string& name);
 
-// Makes `content` durable under directory/name, whole or not at all: written to scratch, synced, renamed, and the
-// directory synced. The one way that a finished file comes into being. `scratch` is on the same file system.
+// A finished file coming into being, the one way that it does: written to scratch, synced, renamed, and the directory
+// synced. `scratch` is on the same file system and may hold what a crash left there.
+//
+// A commit() that throws before the rename leaves nothing under the name; after it, the file is there whole, though a
+// power cut may take it away again. Destroyed without commit(), it removes its scratch file, if it can. One thread.
+class Publication {
+ public:
+  Publication(FileSystem& fs, const std::string& scratch, const std::string& label);  // label: for who looks into scratch
+  ~Publication();
+  Publication(const Publication&) = delete;
+  Publication& operator=(const Publication&) = delete;
+
+  void append(Bytes bytes);  // small ones are gathered
+  uint64_t size() const { return file_->size() + gathered_.size(); }
+  void commit(const std::string& directory, const std::string& name);  // replaces `name`; the last call
+
+ private:
+  void flush();
+
+  FileSystem& fs_;
+  std::unique_ptr<WritableFile> file_;
+  std::vector<std::byte> gathered_;
+  bool renamed_ = false;
+};
+
+// Makes `content` durable under directory/name, whole or not at all, by a Publication.
 void publish(FileSystem& fs, const std::string& scratch, const std::string& directory, const std::string& name, Bytes content);
 
 }  // namespace lamina

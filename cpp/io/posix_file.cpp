@@ -1,0 +1,139 @@
+#include "io/posix_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace lamina::posix {
+namespace {
+
+constexpr size_t kTransferBytes = size_t{1} << 30;  // no system moves more than 2 GiB in a call
+
+struct stat status(int fd, const std::string& path) {
+  struct stat result;
+  if (::fstat(fd, &result) != 0) raise_errno(path, "fstat");
+  return result;
+}
+
+uint64_t size_of(int fd, const std::string& path) { return static_cast<uint64_t>(status(fd, path).st_size); }
+
+}  // namespace
+
+void raise_errno(const std::string& path, const char* doing) { throw StorageError(errno, path, doing); }
+
+Descriptor::Descriptor(const std::string& path, int flags, mode_t mode)
+    : fd_(retry([&] { return ::open(path.c_str(), flags | O_CLOEXEC, mode); })) {
+  if (fd_ == -1) raise_errno(path, "open");
+}
+
+Descriptor::~Descriptor() {
+  if (fd_ != -1) ::close(fd_);
+}
+
+bool try_flock(const Descriptor& fd, int operation, const std::string& path) {
+  if (retry([&] { return ::flock(fd.get(), operation | LOCK_NB); }) == 0) return true;
+  if (errno != EWOULDBLOCK) raise_errno(path, "flock");
+  return false;
+}
+
+void sync(const Descriptor& fd, const std::string& path) {
+#ifdef __APPLE__
+  if (retry([&] { return ::fcntl(fd.get(), F_FULLFSYNC); }) == -1) raise_errno(path, "fsync");
+#else
+  if (retry([&] { return ::fsync(fd.get()); }) == -1) raise_errno(path, "fsync");
+#endif
+}
+
+PosixReadable::PosixReadable(const std::string& path) : path_(path), fd_(path, O_RDONLY) {}
+
+uint64_t PosixReadable::size() const { return size_of(fd_.get(), path_); }
+
+size_t PosixReadable::read_at(uint64_t offset, std::span<std::byte> out) {
+  size_t done = 0;
+  while (done < out.size()) {
+    const size_t wanted = std::min(out.size() - done, kTransferBytes);
+    const ssize_t got =
+        retry([&] { return ::pread(fd_.get(), out.data() + done, wanted, static_cast<off_t>(offset + done)); });
+    if (got == -1) raise_errno(path_, "read");
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
+bool PosixReadable::lock_shared() { return try_flock(fd_, LOCK_SH, path_); }
+
+bool PosixReadable::is_linked() const { return status(fd_.get(), path_).st_nlink > 0; }
+
+void PosixWritable::append(Bytes bytes) {
+  poison_.guard([&] {
+    while (!bytes.empty()) {
+      const size_t wanted = std::min(bytes.size(), kTransferBytes);
+      const ssize_t written = retry([&] { return ::write(fd_.get(), bytes.data(), wanted); });
+      if (written == -1) raise_errno(path_, "write");
+      bytes = bytes.subspan(static_cast<size_t>(written));
+      size_ += static_cast<uint64_t>(written);
+    }
+  });
+}
+
+void PosixWritable::sync() {
+  poison_.guard([&] {
+#ifdef __linux__
+    if (retry([&] { return ::fdatasync(fd_.get()); }) == -1) raise_errno(path_, "fdatasync");
+#else
+    posix::sync(fd_, path_);
+#endif
+  });
+}
+
+void PosixWritable::close() {
+  const int fd = fd_.release();
+  const int result = fd == -1 ? 0 : ::close(fd);
+  poison_.guard([&] {
+    if (result == -1 && errno != EINTR) raise_errno(path_, "close");
+  });
+}
+
+PosixMapping::PosixMapping(const std::string& path) : path_(path) {
+  const Descriptor fd(path, O_RDONLY);
+  const size_t size = size_of(fd.get(), path);
+  if (size == 0) return;
+  void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (address == MAP_FAILED) raise_errno(path, "mmap");
+  bytes_ = Bytes(static_cast<const std::byte*>(address), size);
+}
+
+PosixMapping::~PosixMapping() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+PosixLock::PosixLock(std::string path, Descriptor locked)
+    : path_(std::move(path)), fd_(std::move(locked)), owner_(::getpid()), size_(size_of(fd_.get(), path_)) {}
+
+// Closing alone would leave the lock to a forked child that has the descriptor too; unlocking in the child would
+// take it from the parent.
+PosixLock::~PosixLock() {
+  if (::getpid() == owner_ && fd_.get() != -1) ::flock(fd_.get(), LOCK_UN);
+}
+
+void PosixLock::write(Bytes note) {
+  const ssize_t written = retry([&] { return ::pwrite(fd_.get(), note.data(), note.size(), 0); });
+  if (written == -1) raise_errno(path_, "write");
+  if (static_cast<size_t>(written) != note.size()) throw StorageError(ENOSPC, path_, "write");
+  if (size_ > note.size() && retry([&] { return ::ftruncate(fd_.get(), written); }) == -1) raise_errno(path_, "truncate");
+  size_ = note.size();
+}
+
+void PosixLock::abandon() {
+  const int fd = fd_.release();
+  if (fd != -1) ::close(fd);
+}
+
+}  // namespace lamina::posix
