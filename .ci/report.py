@@ -1,7 +1,7 @@
 """Sums the JUnit reports of a CI run, holds every skip to the allow-list, and says what failed.
 
-Usage: report.py FOLDER STEPS_PASSED [FAILED_STEP...]. The last line reads `N passed, N failed`; the exit status is 1 when
-anything failed or was skipped for a reason that is not in skips.txt beside this file (one regular expression a line).
+Usage: report.py FOLDER STEPS_PASSED [FAILED_STEP...]. The last line reads `N passed, N failed`; the exit status is 1
+when anything failed or was skipped for a reason that no regular expression in skips.txt, beside this file, allows.
 """
 
 from __future__ import annotations

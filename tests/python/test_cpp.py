@@ -1,7 +1,7 @@
 """The C++ tests, through pytest, and what the compiler made of the sources.
 
-Goal: one command runs every test, and one wheel runs on every x86-64. Method: build in build/pytest (kept between runs),
-run ctest, and read the objects' machine code. Where GoogleTest is absent, skip and name what was not run, unless
+Goal: one command runs every test, and one wheel runs on every x86-64. Method: build in build/pytest, kept from run to
+run; run ctest; read the machine code. Where GoogleTest is absent, skip and name what was not run, unless
 LAMINA_REQUIRE_GTEST or CI says that it must be there.
 """
 
