@@ -1,0 +1,105 @@
+"""lamina: an embedded vector store that manages the embeddings.
+
+`lamina.Index` is one index in memory; `lamina.open` opens a store of collections on disk. Everything but the index is
+imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lamina import _core
+from lamina._core import __version__
+from lamina.errors import (
+    ClosedError,
+    ConflictError,
+    CorruptionError,
+    DimensionMismatchError,
+    DuplicateIdError,
+    FormatVersionError,
+    InvalidVectorError,
+    LaminaError,
+    LockedError,
+    ModelMismatchError,
+    NotFoundError,
+    ReadOnlyError,
+    StorageError,
+)
+from lamina.hits import BatchHits, Hit, Hits
+from lamina.index import Index
+
+if TYPE_CHECKING:
+    from lamina.collection import Collection, WriteResult
+    from lamina.embedders import embedder
+    from lamina.models import Model
+    from lamina.records import Record, Records
+    from lamina.refresh import RefreshReport
+    from lamina.snapshot import Snapshot
+    from lamina.store import Store, open
+
+__all__ = [
+    "BatchHits",
+    "ClosedError",
+    "Collection",
+    "ConflictError",
+    "CorruptionError",
+    "DimensionMismatchError",
+    "DuplicateIdError",
+    "FormatVersionError",
+    "Hit",
+    "Hits",
+    "Index",
+    "InvalidVectorError",
+    "LaminaError",
+    "LockedError",
+    "Model",
+    "ModelMismatchError",
+    "NotFoundError",
+    "ReadOnlyError",
+    "Record",
+    "Records",
+    "RefreshReport",
+    "Snapshot",
+    "StorageError",
+    "Store",
+    "WriteResult",
+    "__version__",
+    "build_info",
+    "embedder",
+    "open",
+]
+
+_ON_FIRST_USE = {
+    "Collection": "lamina.collection",
+    "Model": "lamina.models",
+    "Record": "lamina.records",
+    "Records": "lamina.records",
+    "RefreshReport": "lamina.refresh",
+    "Snapshot": "lamina.snapshot",
+    "Store": "lamina.store",
+    "WriteResult": "lamina.collection",
+    "embedder": "lamina.embedders",
+    "open": "lamina.store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module 'lamina' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def build_info() -> dict[str, Any]:
+    """How this build was made, and the instruction set that it runs on this machine.
+
+    Keys: `version`, `compiler`, `build_type`, `isa` (in use; `LAMINA_ISA` in the environment forces one), `isas` (those
+    that this CPU can run), `testing` (whether the fault-injection hooks are compiled in).
+    """
+    return _core.build_info()

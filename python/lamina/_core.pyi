@@ -1,0 +1,197 @@
+"""The C++ core of lamina. Private: `lamina` is the face of it."""
+
+from __future__ import annotations
+
+from collections.abc import Buffer, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+Ids = NDArray[np.int64] | Sequence[str]
+Found = tuple[NDArray[Any], NDArray[np.float32]] | tuple[NDArray[Any], NDArray[np.float32], NDArray[np.int64]]
+
+def build_info() -> dict[str, Any]:
+    """compiler, build_type, isa (the one in use), isas (those this CPU can run), testing, version."""
+
+class Codec(Protocol):
+    """What Store.open is given. Called with the GIL; the views are valid during the call only."""
+
+    def check(self, block: memoryview, rows: int) -> None:
+        """Whole validation of a sealed block of `rows` rows; raises ValueError with what is wrong."""
+
+    def concat_take(self, slices: list[tuple[memoryview, NDArray[np.uint32]]]) -> bytes:
+        """One block of these rows of these blocks, in that order; columns that a slice lacks are null in its rows."""
+
+class Index:
+    """A VectorSet whose rids are its ids. Thread-safe; the GIL is released around all work.
+
+    Vectors and queries are C-contiguous: float32 (n, dim), or uint8 (n, dim / 8) for "hamming".
+    """
+
+    def __init__(
+        self, dim: int, metric: str, dtype: str, codes: str, m: int, ef_construction: int, seed: int, threads: int
+    ) -> None:
+        """dtype "float32" or "float16" (ignored for hamming); codes "i8" or "none"; threads 0: all of the machine."""
+    dim: int
+    metric: str  # canonical
+    dtype: str
+    codes: str
+    m: int
+    ef_construction: int
+    seed: int
+    threads: int
+
+    def add(self, vectors: NDArray[Any], ids: NDArray[np.int64] | None) -> NDArray[np.int64]:
+        """Returns the ids. DuplicateIdError, DimensionMismatchError, InvalidVectorError; nothing was added then."""
+    def search(
+        self, query: object, k: int, ef: int | None, recall: float | None, exact: bool, threads: int | None
+    ) -> Found | None:
+        """(ids, distances) of a 1-D query; (ids (q, k), distances (q, k), counts (q,)) of a 2-D one.
+
+        None where the query is no C-contiguous array of the right dtype: convert it, and ask again."""
+    def delete(self, ids: NDArray[np.int64]) -> int: ...
+    def get(self, ids: NDArray[np.int64]) -> NDArray[Any]:
+        """float32 (n, dim), or uint8 (n, dim / 8); NotFoundError names the first id that is not there."""
+    def contains(self, id: int) -> bool: ...
+    def ids(self) -> NDArray[np.int64]: ...
+    def optimize(self) -> None: ...
+    def save(self, path: str) -> None: ...
+    @staticmethod
+    def open(path: str, verify: bool, threads: int) -> Index: ...
+    def warm(self) -> None: ...
+    def stats(self) -> dict[str, Any]: ...
+    def __len__(self) -> int: ...
+
+class WriteOp:
+    """One operation of Store.write. Holds its buffers; they must not change before write() returns."""
+
+    def __init__(
+        self,
+        collection: str,
+        verb: str,  # "add" | "upsert" | "update" | "delete" | "clear"
+        ids: Ids = ...,  # int64 (n,) array, or a sequence of str: the kind of the collection
+        *,
+        columns: bytes = b"",  # puts: one sealed block of n rows
+        content_hash: NDArray[np.uint8] | None = None,  # (n, 16); None: all zero
+        fates: NDArray[np.uint8] | None = None,  # (n,) of FATE_*; None: all given if vectors, else all none
+        vectors: NDArray[Any] | None = None,  # float32 (g, dim) or uint8 (g, dim / 8): of the rows whose fate is given
+        fingerprint: bytes = ...,  # 32 bytes: of the model that made the vectors
+        scope: str = "",
+        if_version: int | None = None,
+    ) -> None: ...
+
+FATE_GIVEN: int  # 0: the vector stands in `vectors`
+FATE_KEPT: int  # 1: the record's vector stays
+FATE_NONE: int  # 2: the record has no vector (any more)
+
+class Store:
+    """A store: see cpp/store/store.h for what each call promises. The GIL is released around all work."""
+
+    @staticmethod
+    def open(
+        path: str, *, create: bool, read_only: bool, durability: str, log_limit: int, codec: Codec
+    ) -> Store:
+        """durability "fsync" | "interval" | "os"; log_limit in bytes. SHA-256 comes from hashlib."""
+    def create_collection(
+        self,
+        name: str,
+        *,
+        id_kind: str,  # "int" | "str"
+        dim: int,
+        metric: str,
+        dtype: str,
+        codes: str,
+        m: int,
+        ef_construction: int,
+        seed: int,
+        fingerprint: bytes,
+        model: str,
+        settings: str,
+    ) -> Collection: ...
+    def collection(self, name: str) -> Collection: ...
+    def collections(self) -> list[str]: ...
+    def drop_collection(self, name: str) -> None: ...
+    def set_settings(self, name: str, settings: str) -> None: ...
+    def write(self, operations: Sequence[WriteOp]) -> list[tuple[int, int, int, int]]:
+        """All or nothing, as one version: (added, updated, deleted, version) of each operation."""
+    def sync(self) -> None: ...
+    def reload(self) -> bool: ...
+    def seal(self) -> None: ...
+    def optimize(self, name: str, threads: int) -> None: ...
+    def maintain(self, threads: int) -> bool: ...
+    def verify(self) -> dict[str, int]:
+        """files, bytes, records, vectors."""
+    def stats(self) -> dict[str, Any]:
+        """The fields of StoreStats; "collections" is a dict by name of dicts."""
+    def recovery(self) -> dict[str, Any]:
+        """clean, frames_replayed, bytes_cut, files_swept, note."""
+    version: int
+    def close(self) -> None: ...
+
+class Collection:
+    name: str
+    dropped: bool
+    def snapshot(self) -> Snapshot: ...
+
+class Snapshot:
+    """One collection at one version: immutable; safe from any thread; keeps its files alive.
+
+    A *ref* (uint64) names a record of this snapshot, and of no other; NO_REF stands for one that is not there.
+    """
+
+    version: int
+    id_kind: str
+    dim: int
+    metric: str
+    dtype: str
+    codes: str
+    m: int
+    ef_construction: int
+    seed: int
+    fingerprint: bytes
+    model: str
+    settings: str
+
+    def __len__(self) -> int:
+        """Live records."""
+    def search(
+        self, query: object, k: int, ef: int | None, recall: float | None, exact: bool, threads: int | None
+    ) -> Found | None:
+        """As Index.search. Ids of kind "str" come as an object array; empty slots of a batch are -1 or None."""
+    def find(self, ids: Ids) -> NDArray[np.uint64]:
+        """The ref of each id, or NO_REF."""
+    def contains(self, id: int | str) -> bool: ...
+    def scan(self, after: int | None, limit: int) -> NDArray[np.uint64]:
+        """Up to `limit` refs of live records that follow the ref `after`; None: from the start. Fewer: the end."""
+    def ids_at(self, refs: NDArray[np.uint64]) -> NDArray[Any]:
+        """int64, or objects (str)."""
+    def fields_at(self, refs: NDArray[np.uint64]) -> dict[str, Any]:
+        """Arrays rid, version (uint64), created_us, updated_us (int64), content_hash (n, 16) uint8; list scope."""
+    def vectors_at(self, refs: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """(n, dim) float32 (or packed uint8), zero where the record has none, and which ones have one."""
+    def blocks_at(self, refs: NDArray[np.uint64]) -> list[tuple[Block, NDArray[np.uint32], NDArray[np.int64]]]:
+        """Each block that is needed once: (block, rows in it, positions in `refs`). Checked by the codec."""
+    def warm(self) -> None:
+        """Verifies and faults in what a search touches."""
+
+NO_REF: int
+
+class Block(Buffer):
+    """The sealed bytes of some records' columns: a read-only buffer that keeps its mapping alive."""
+
+    key: int  # names the block as long as this process lives
+    rows: int
+
+class testing:  # in builds with LAMINA_TESTING only, for stores opened after a hook was set
+    @staticmethod
+    def fail_nth(kind: str, path: str, nth: int, errno: int, sticky: bool) -> None: ...
+    @staticmethod
+    def kill_at(kind: str, path: str, nth: int, when: str) -> None:
+        """SIGKILLs this process "before" or "after" the nth call of `kind` on a path with `path` in it."""
+    @staticmethod
+    def trace() -> list[str]: ...
+    @staticmethod
+    def reset() -> None: ...
