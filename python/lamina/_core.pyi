@@ -185,13 +185,9 @@ class Block(Buffer):
     key: int  # names the block as long as this process lives
     rows: int
 
-class testing:  # in builds with LAMINA_TESTING only, for stores opened after a hook was set
-    @staticmethod
-    def fail_nth(kind: str, path: str, nth: int, errno: int, sticky: bool) -> None: ...
-    @staticmethod
-    def kill_at(kind: str, path: str, nth: int, when: str) -> None:
-        """SIGKILLs this process "before" or "after" the nth call of `kind` on a path with `path` in it."""
-    @staticmethod
-    def trace() -> list[str]: ...
-    @staticmethod
-    def reset() -> None: ...
+# In builds with LAMINA_TESTING only (build_info()["testing"]), and for stores opened after the hook was set:
+def testing_fail_nth(kind: str, path: str, nth: int, errno: int, sticky: bool) -> None: ...
+def testing_kill_at(kind: str, path: str, nth: int, when: str) -> None:
+    """SIGKILLs this process "before" or "after" the nth call of `kind` on a path with `path` in it."""
+def testing_trace() -> list[str]: ...
+def testing_reset() -> None: ...
