@@ -1,0 +1,52 @@
+// The root: what a store consists of. A value and its bytes; what it means is the store's affair.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "segment/document.h"
+
+namespace lamina {
+
+using StoreId = std::array<std::byte, 16>;
+
+// Where the log stood when a root was made.
+struct LogWitness {
+  uint64_t number = 0;
+  uint64_t start = 0;  // replay begins here; frames before it are in segments
+  uint64_t end = 0;
+  uint32_t witness = 0;  // LogFrame::header_crc of the frame that ends at `end`; of the log header if none does
+  bool clean = false;    // the writer closed: no frame follows `end`
+  bool operator==(const LogWitness&) const = default;
+};
+
+struct Root {
+  struct Collection {
+    uint64_t id = 0;
+    std::string name;
+    uint64_t version = 0;  // the last that touched it, among those in its manifest
+    FileRef manifest;
+    Extensions extensions;
+    bool operator==(const Collection&) const = default;
+  };
+
+  StoreId store{};
+  uint64_t seq = 0;
+  uint64_t version = 0;
+  uint32_t timeline = 0;
+  int64_t time_us = 0;
+  Digest parent{};  // of the root before; zero: none
+  uint64_t next_file = 1;
+  uint64_t next_collection = 1;
+  std::string settings;
+  LogWitness log;
+  std::vector<Collection> collections;  // no id and no name twice
+  Extensions extensions;
+  bool operator==(const Root&) const = default;
+};
+
+// A whole document, ready to be published.
+std::vector<std::byte> encode_root(const Root& root);
+Root decode_root(const Document& document, const std::string& file);
+
+}  // namespace lamina

@@ -1,0 +1,171 @@
+// The container of all segments: header, sections with block checksums, footer. Knows nothing of what sections mean.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "codes/metric.h"
+#include "io/file.h"
+#include "segment/document.h"
+#include "segment/format.h"
+#include "segment/hasher.h"
+#include "segment/record.h"
+
+namespace lamina {
+
+enum class SegmentKind : uint8_t { kVectors = 1, kRecords = 2 };
+enum class Flavour : uint8_t { kRecords = 0, kFlat = 1, kHnsw = 2 };
+
+struct SegmentHeader {
+  SegmentKind kind = SegmentKind::kVectors;
+  Flavour flavour = Flavour::kFlat;
+  uint8_t id_kind = 0;  // IdKind, or 0: no ids are stored
+  SegmentId id{};
+  uint64_t rows = 0;
+  Fingerprint fingerprint{};
+  VectorSpec spec;  // vectors only
+  uint64_t code_stride = 0;
+};
+
+using SectionName = uint32_t;
+constexpr SectionName section_name(const char (&text)[5]) {
+  SectionName name = 0;
+  for (int i = 3; i >= 0; --i) name = name << 8 | static_cast<uint8_t>(text[i]);
+  return name;
+}
+
+enum class SectionRole : uint32_t { kPrimary = 1, kDerived = 2 };
+
+struct Section {
+  SectionName name = 0;
+  SectionRole role = SectionRole::kPrimary;
+  uint64_t offset = 0;  // from the start of the segment
+  uint64_t length = 0;
+  uint64_t count = 0;
+  uint32_t element_bytes = 0;
+  uint32_t block_bytes = 0;
+  uint64_t checks = 0;  // where in BSUM its CRCs begin
+
+  uint64_t padded() const { return round_up(length, kPageBytes); }
+  uint64_t blocks() const { return (padded() + block_bytes - 1) / block_bytes; }
+};
+
+// Writes one segment, front to back, to the end of `out`; hashes and checks on the fly, in 1 MiB of memory.
+// Afterwards the file is neither synced nor closed. A failure leaves an unfinished file, for its owner to remove.
+class SegmentWriter {
+ public:
+  SegmentWriter(WritableFile& out, const SegmentHeader& header, const Hasher& hasher);
+
+  // Sections one after another: begin, any number of append, and the next begin (or finish) ends it.
+  void begin(SectionName name, SectionRole role, uint32_t element_bytes, uint64_t count,
+             uint64_t block_bytes = kBlockBytes);
+  void append(Bytes bytes);
+  FileRef finish();  // number 0
+
+ private:
+  void end_section();
+  void put(Bytes bytes);
+  void flush_piece();
+  void pad_to(uint64_t position);
+  void take_into_block(Bytes bytes);
+  void write_footer(Digest content_root, uint64_t length, uint32_t checks_crc);
+
+  WritableFile& out_;
+  const Hasher& hasher_;
+  const SegmentId id_;
+  uint64_t position_ = 0;          // from the start of the segment
+  std::vector<std::byte> piece_;   // not yet written, less than kHashPieceBytes
+  std::vector<std::byte> pieces_;  // digests of the pieces so far
+  std::vector<Section> sections_;
+  std::vector<uint32_t> checks_;
+  bool open_ = false;  // a section is
+  uint64_t block_filled_ = 0;
+  uint64_t block_number_ = 0;
+  uint32_t block_crc_ = 0;
+};
+
+// Called with the number of bytes checked since the last call. May throw to stop.
+using VerifyProgress = std::function<void(uint64_t bytes)>;
+
+// A segment in a mapping. Immutable; any thread.
+class SegmentFile {
+ public:
+  // The segment at `base` that `ref` means. Checks structure and digest, touching header and footer alone.
+  // CorruptionError, FormatVersionError.
+  SegmentFile(std::shared_ptr<const Mapping> mapping, uint64_t base, const FileRef& ref, const Hasher& hasher);
+
+  const SegmentHeader& header() const { return header_; }
+  const std::string& path() const { return mapping_->path(); }
+  uint64_t size() const { return size_; }
+
+  const Section* find(SectionName name) const;
+  // The section of that name with exactly these elements; CorruptionError otherwise.
+  const Section& require(SectionName name, uint32_t element_bytes, uint64_t count) const;
+  Bytes bytes(const Section& section) const { return segment_.subspan(section.offset, section.length); }  // unchecked
+  template <class T>
+  const T* data(const Section& section) const {  // unchecked; aligned
+    return reinterpret_cast<const T*>(segment_.data() + section.offset);
+  }
+
+  // Checks one block and the padding in it; CorruptionError. Returns its bytes, less the padding.
+  Bytes check_block(const Section& section, uint64_t block) const;
+  // All blocks, on several threads if it pays.
+  void check_all(const Section& section) const;
+  // Every byte of the segment, by CRC and by content root.
+  void verify(const Hasher& hasher, const VerifyProgress& progress) const;
+
+  [[noreturn]] void corrupt(uint64_t offset, std::string expected, std::string found) const;  // offset in the segment
+  [[noreturn]] void corrupt(const Section& section, uint64_t element, std::string expected, std::string found) const;
+
+ private:
+  void read_header();
+  void read_footer(const FileRef& ref, const Hasher& hasher);
+  void read_sections(ByteReader& in, uint32_t count);
+  Section read_section(ByteReader& in);
+  void check_checks() const;  // BSUM itself, once it was found right never again
+
+  std::shared_ptr<const Mapping> mapping_;
+  uint64_t base_;
+  uint64_t size_;
+  Bytes segment_;
+  SegmentHeader header_;
+  std::vector<Section> sections_;
+  uint32_t checks_crc_ = 0;
+  Digest content_root_{};
+  mutable std::atomic<bool> checks_good_ = false;
+};
+
+// Remembers which blocks of a section were found good. Any thread; what was found bad is looked at again each time.
+class CheckedSection {
+ public:
+  using BlockCheck = void (*)(const SegmentFile& file, const Section& section, uint64_t offset, Bytes block);
+
+  // `extra`, if not null, looks at each block's content after its checksum. The file must outlive this.
+  CheckedSection(const SegmentFile& file, const Section& section, BlockCheck extra = nullptr);
+
+  // REQUIRES: offset + length <= section.length. CorruptionError.
+  void check(uint64_t offset, uint64_t length) const {
+    if (length == 0) return;
+    const uint64_t last = (offset + length - 1) >> shift_;
+    for (uint64_t block = offset >> shift_; block <= last; ++block) {
+      if ((good_[block / 64].load(std::memory_order_acquire) >> (block % 64) & 1) == 0) check_block(block);
+    }
+  }
+  void check_all() const { check(0, section_->length); }
+  const Section& section() const { return *section_; }
+
+ private:
+  void check_block(uint64_t block) const;
+
+  const SegmentFile* file_;
+  const Section* section_;
+  BlockCheck extra_;
+  unsigned shift_;
+  mutable std::vector<std::atomic<uint64_t>> good_;
+};
+
+}  // namespace lamina
