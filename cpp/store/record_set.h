@@ -2,48 +2,22 @@
 // of VectorSet for ids, times, hashes and columns: one writer at a time, any number of readers on immutable views.
 #pragma once
 
-#include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
-#include <string>
-#include <string_view>
-#include <variant>
 #include <vector>
 
 #include "base/bitmap.h"
 #include "base/bytes.h"
+#include "segment/record.h"
+#include "segment/record_segment.h"
 
 namespace lamina {
 
-class RecordSegment;  // segment/record_segment.h
 class RecordHead;
 struct RecordCodec;
-
-enum class IdKind : uint8_t { kInt = 1, kString = 2 };
-using Id = std::variant<int64_t, std::string_view>;
-
-// The ids of a call, of one kind. A view: the caller keeps the memory.
-struct Ids {
-  IdKind kind = IdKind::kInt;
-  std::span<const int64_t> ints;
-  std::span<const std::string_view> strings;
-  size_t size() const { return kind == IdKind::kInt ? ints.size() : strings.size(); }
-  Id at(size_t i) const { return kind == IdKind::kInt ? Id{ints[i]} : Id{strings[i]}; }
-};
-
-using ContentHash = std::array<uint8_t, 16>;  // all zero: no content
-
-// What C++ knows of a record beside its id and columns.
-struct RecordFields {
-  uint64_t rid = 0;
-  uint64_t version = 0;  // of the write that gave this row
-  int64_t created_us = 0;
-  int64_t updated_us = 0;
-  ContentHash content_hash{};
-  std::string_view scope;  // who wrote it: "" for plain writes
-};
 
 struct RecordRef {
   uint32_t part = 0xFFFFFFFFu;  // index into parts; parts.size() for the head
@@ -61,10 +35,28 @@ struct BlockRef {
   std::shared_ptr<const void> owner;
 };
 
+// The first of `count` names for blocks that no other block of this process has.
+uint64_t reserve_block_keys(uint64_t count);
+
+// A record segment as this process uses it: which of its blocks the codec has found whole, and their names.
+class SealedRecords {
+ public:
+  explicit SealedRecords(std::shared_ptr<const RecordSegment> segment);
+  const RecordSegment& operator*() const { return *segment_; }
+  const RecordSegment* operator->() const { return segment_.get(); }
+  // The block that holds the row, checked; without an owner: this object itself.
+  BlockRef block_at(uint32_t row, const RecordCodec& codec) const;
+
+ private:
+  std::shared_ptr<const RecordSegment> segment_;
+  uint64_t first_key_;
+  std::unique_ptr<std::atomic<bool>[]> checked_;  // one a block
+};
+
 // One consistent state. Immutable, cheap to hold. Every call may throw CorruptionError on first touch of a block.
 struct RecordView {
   struct SealedPart {
-    std::shared_ptr<const RecordSegment> segment;
+    std::shared_ptr<const SealedRecords> segment;
     Bitmap deleted;
   };
   IdKind id_kind = IdKind::kInt;
@@ -98,10 +90,11 @@ class RecordSet {
 
   void put(NewRecords records);                       // a live row of the same rid is marked dead
   size_t erase(std::span<const uint64_t> rids);
-  // Sealing and merging, as in VectorSet: `sealed` holds the rows that were live in the head (or in `before`), in rid
-  // order; what died since is marked dead in it.
-  void replace_head(const RecordView& before, std::shared_ptr<const RecordSegment> sealed);
-  void replace_all(const RecordView& before, std::shared_ptr<const RecordSegment> merged);
+  // Sealing and merging. `sealed` holds the rows that were live in the head of `before` (`merged`: in its sealed parts),
+  // in rid order; it takes their place, and what died since is marked dead in it. Null: there were no live rows.
+  // REQUIRES: no put since `before` (replace_head); the parts of `before` are still the first ones (replace_parts).
+  void replace_head(const RecordView& before, std::shared_ptr<const SealedRecords> sealed);
+  void replace_parts(const RecordView& before, std::shared_ptr<const SealedRecords> merged);
 
  private:
   struct State;

@@ -5,8 +5,6 @@
 // outcome is unknown and the handle is poisoned: every later write throws, reads go on, reopening finds the truth.
 #pragma once
 
-#include <array>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,6 +14,7 @@
 
 #include "codes/metric.h"
 #include "index/vector_set.h"
+#include "segment/record.h"
 #include "store/record_codec.h"
 #include "store/record_set.h"
 
@@ -23,8 +22,6 @@ namespace lamina {
 
 class FileSystem;
 struct Hasher;  // segment/hasher.h
-
-using Fingerprint = std::array<uint8_t, 32>;  // of a model
 
 enum class Durability : uint8_t {
   kFsync,     // acknowledged means on the disk
@@ -71,9 +68,6 @@ enum class Verb : uint8_t {
   kDelete,  // ids that are not there are ignored
   kClear,   // all records; no ids
 };
-
-// What becomes of the vector of each row of a put.
-enum class VectorFate : uint8_t { kGiven, kKept, kNone };
 
 struct WriteOp {
   std::string collection;

@@ -1,0 +1,213 @@
+#include "store/record_set.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "store/record_codec.h"
+#include "store/record_head.h"
+
+namespace lamina {
+
+uint64_t reserve_block_keys(uint64_t count) {
+  static std::atomic<uint64_t> next{1};
+  return next.fetch_add(count, std::memory_order_relaxed);
+}
+
+SealedRecords::SealedRecords(std::shared_ptr<const RecordSegment> segment)
+    : segment_(std::move(segment)),
+      first_key_(reserve_block_keys(segment_->block_count())),
+      checked_(new std::atomic<bool>[segment_->block_count()]()) {}
+
+BlockRef SealedRecords::block_at(uint32_t row, const RecordCodec& codec) const {
+  const RecordSegment::Block block = segment_->block(segment_->block_of(row));
+  std::atomic<bool>& checked = checked_[block.number];
+  if (!checked.load(std::memory_order_acquire)) {
+    codec.check(block.bytes, block.rows);
+    checked.store(true, std::memory_order_release);
+  }
+  return {first_key_ + block.number, block.bytes, block.rows, row - block.first_row, nullptr};
+}
+
+RecordRef RecordView::find(Id id) const {
+  const auto in_head = static_cast<uint32_t>(parts.size());
+  if (head) {
+    const uint32_t row = head->find(id, head_rows, head_deleted);
+    if (row != RowIndex::kNone) return {in_head, row};
+  }
+  for (uint32_t part = in_head; part-- > 0;) {
+    const auto row = (*parts[part].segment)->find(id);
+    if (row && !parts[part].deleted.test(*row)) return {part, *row};
+  }
+  return {};
+}
+
+RecordRef RecordView::find_rid(uint64_t rid) const {
+  const auto in_head = static_cast<uint32_t>(parts.size());
+  if (head) {
+    const uint32_t row = head->find_rid(rid, head_rows, head_deleted);
+    if (row != RowIndex::kNone) return {in_head, row};
+  }
+  for (uint32_t part = in_head; part-- > 0;) {
+    const auto row = (*parts[part].segment)->find_rid(rid);
+    if (row && !parts[part].deleted.test(*row)) return {part, *row};
+  }
+  return {};
+}
+
+Id RecordView::id_at(RecordRef where) const {
+  return where.part == parts.size() ? head->id_at(where.row) : (*parts[where.part].segment)->id_at(where.row);
+}
+
+RecordFields RecordView::fields_at(RecordRef where) const {
+  return where.part == parts.size() ? head->fields_at(where.row) : (*parts[where.part].segment)->fields_at(where.row);
+}
+
+BlockRef RecordView::block_at(RecordRef where, const RecordCodec& codec) const {
+  const bool in_head = where.part == parts.size();
+  BlockRef block = in_head ? head->block_at(where.row) : parts[where.part].segment->block_at(where.row, codec);
+  if (in_head) {
+    block.owner = head;
+  } else {
+    block.owner = parts[where.part].segment;
+  }
+  return block;
+}
+
+std::vector<RecordRef> RecordView::scan(std::optional<RecordRef> after, size_t limit) const {
+  std::vector<RecordRef> found;
+  RecordRef next = after ? RecordRef{after->part, after->row + 1} : RecordRef{0, 0};
+  for (; next.part <= parts.size() && found.size() < limit; next = {next.part + 1, 0}) {
+    const bool in_head = next.part == parts.size();
+    const uint32_t rows = in_head ? head_rows : (*parts[next.part].segment)->rows();
+    const Bitmap& deleted = in_head ? head_deleted : parts[next.part].deleted;
+    for (; next.row < rows && found.size() < limit; ++next.row) {
+      if (!deleted.test(next.row)) found.push_back(next);
+    }
+  }
+  return found;
+}
+
+struct RecordSet::State {
+  std::shared_ptr<RecordHead> head;  // the writer's own way to view->head
+  std::shared_ptr<const RecordView> view;
+  mutable std::mutex view_mutex;  // guards the pointer `view`
+
+  void publish(RecordView next) {
+    auto published = std::make_shared<const RecordView>(std::move(next));
+    const std::lock_guard lock(view_mutex);
+    view = std::move(published);
+  }
+};
+
+namespace {
+
+uint64_t count_live(const RecordView& view) {
+  uint64_t live = view.head_rows - view.head_deleted.count();
+  for (const RecordView::SealedPart& part : view.parts) live += (*part.segment)->rows() - part.deleted.count();
+  return live;
+}
+
+// Marks the live rows of these rids dead in `view`; returns how many there were.
+size_t mark_dead(RecordView& view, std::span<const uint64_t> rids) {
+  std::vector<std::vector<uint32_t>> dead(view.parts.size() + 1);
+  size_t count = 0;
+  for (uint64_t rid : rids) {
+    const RecordRef where = view.find_rid(rid);
+    if (!where.found()) continue;
+    dead[where.part].push_back(where.row);
+    ++count;
+  }
+  for (size_t i = 0; i < view.parts.size(); ++i) {
+    if (!dead[i].empty()) view.parts[i].deleted = view.parts[i].deleted.with(dead[i]);
+  }
+  if (!dead.back().empty()) view.head_deleted = view.head_deleted.with(dead.back());
+  return count;
+}
+
+// Appends the rids of the rows of a part that were alive in `before` and are dead now.
+void append_died_since(const Bitmap& before, const RecordView::SealedPart& now, std::vector<uint64_t>& rids) {
+  const std::span<const uint64_t> all = (*now.segment)->rids();
+  now.deleted.without(before).for_each([&](uint32_t row) { rids.push_back(all[row]); });
+}
+
+RecordView::SealedPart sealed_part(std::shared_ptr<const SealedRecords> segment, std::span<const uint64_t> dead_rids) {
+  Bitmap deleted((*segment)->rows());
+  std::vector<uint32_t> rows;
+  for (uint64_t rid : dead_rids) {
+    if (const auto row = (*segment)->find_rid(rid)) rows.push_back(*row);
+  }
+  return {std::move(segment), deleted.with(rows)};
+}
+
+}  // namespace
+
+RecordSet::RecordSet(IdKind id_kind, std::vector<RecordView::SealedPart> parts) : state_(std::make_unique<State>()) {
+  RecordView view;
+  view.id_kind = id_kind;
+  view.parts = std::move(parts);
+  view.live = count_live(view);
+  state_->publish(std::move(view));
+}
+
+RecordSet::~RecordSet() = default;
+
+std::shared_ptr<const RecordView> RecordSet::view() const {
+  const std::lock_guard lock(state_->view_mutex);
+  return state_->view;
+}
+
+void RecordSet::put(NewRecords records) {
+  RecordView next = *state_->view;
+  std::vector<uint64_t> rids;
+  rids.reserve(records.fields.size());
+  for (const RecordFields& fields : records.fields) rids.push_back(fields.rid);
+  mark_dead(next, rids);
+  if (!state_->head) {
+    state_->head = std::make_shared<RecordHead>(next.id_kind);
+    next.head = state_->head;
+  }
+  state_->head->put(std::move(records));
+  next.head_rows = state_->head->rows();
+  next.head_deleted = next.head_deleted.resized(next.head_rows);
+  next.live = count_live(next);
+  state_->publish(std::move(next));
+}
+
+size_t RecordSet::erase(std::span<const uint64_t> rids) {
+  RecordView next = *state_->view;
+  const size_t erased = mark_dead(next, rids);
+  if (erased == 0) return 0;
+  next.live = count_live(next);
+  state_->publish(std::move(next));
+  return erased;
+}
+
+void RecordSet::replace_head(const RecordView& before, std::shared_ptr<const SealedRecords> sealed) {
+  RecordView next = *state_->view;
+  if (sealed) {
+    std::vector<uint64_t> dead;
+    next.head_deleted.without(before.head_deleted).for_each([&](uint32_t row) {
+      dead.push_back(next.head->fields_at(row).rid);
+    });
+    next.parts.push_back(sealed_part(std::move(sealed), dead));
+  }
+  next.head = nullptr;
+  next.head_rows = 0;
+  next.head_deleted = {};
+  next.live = count_live(next);
+  state_->head = nullptr;
+  state_->publish(std::move(next));
+}
+
+void RecordSet::replace_parts(const RecordView& before, std::shared_ptr<const SealedRecords> merged) {
+  RecordView next = *state_->view;
+  std::vector<uint64_t> dead;
+  for (size_t i = 0; i < before.parts.size(); ++i) append_died_since(before.parts[i].deleted, next.parts[i], dead);
+  next.parts.erase(next.parts.begin(), next.parts.begin() + static_cast<ptrdiff_t>(before.parts.size()));
+  if (merged) next.parts.insert(next.parts.begin(), sealed_part(std::move(merged), dead));
+  next.live = count_live(next);
+  state_->publish(std::move(next));
+}
+
+}  // namespace lamina
