@@ -2,6 +2,7 @@
 function(lamina_room name)
   cmake_parse_arguments(room "" "" "USES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cpp/${name}/*.cpp)
+  include(${CMAKE_SOURCE_DIR}/cpp/${name}/isa.cmake OPTIONAL)  # flags of single files
   if(sources)
     add_library(lamina_${name} STATIC ${sources})
     set(scope PUBLIC)

@@ -1,0 +1,59 @@
+// AVX-VNNI: VPDPWSSD and VPDPBUSD on 256 bits, for CPUs that have them without AVX-512.
+#include "kernels/avx2_lanes.h"
+#include "kernels/tables.h"
+
+#define LAMINA_KERNEL [[gnu::section("lamina_avx2")]] static
+
+namespace lamina {
+namespace {
+
+template <class From>
+struct I8Op : Ints256 {
+  using Query = int8_t;
+  using Stored = int8_t;
+  using Result = int32_t;
+  static constexpr size_t kStep = From::kStep;
+  static constexpr size_t kChains = 2;
+  static constexpr size_t kTogether = 4;
+  template <class... Rest>
+  LAMINA_INLINE __m256i query(const int8_t* p, Rest... rest) {
+    return From::load(p, rest...);
+  }
+  template <class... Rest>
+  LAMINA_INLINE __m256i stored(const int8_t* p, Rest... rest) {
+    return From::load(p, rest...);
+  }
+};
+
+struct I8L2 : I8Op<Words256> {
+  LAMINA_INLINE __m256i add(__m256i sum, __m256i a, __m256i b) {
+    const __m256i difference = _mm256_sub_epi16(a, b);
+    return _mm256_dpwssd_avx_epi32(sum, difference, difference);
+  }
+};
+
+// VPDPBUSD wants one operand unsigned: (b + 128) · a = b · a + 128 Σa, and 128 Σa is the same for every b.
+struct I8Ip : I8Op<Bytes256> {
+  static constexpr bool kBiased = true;
+  LAMINA_INLINE __m256i bias() { return _mm256_set1_epi8(-128); }
+  LAMINA_INLINE __m256i add(__m256i sum, __m256i a, __m256i b) {
+    return _mm256_dpbusd_avx_epi32(sum, _mm256_xor_si256(b, bias()), a);
+  }
+  LAMINA_INLINE __m256i add_bias(__m256i sum, __m256i a) { return _mm256_dpbusd_avx_epi32(sum, bias(), a); }
+  LAMINA_INLINE __m256i take(__m256i sum, __m256i gathered) { return _mm256_sub_epi32(sum, gathered); }
+};
+
+LAMINA_KERNEL int32_t l2_i8(const int8_t* a, const int8_t* b, size_t n) { return distance<I8L2>(a, b, n); }
+LAMINA_KERNEL int32_t ip_i8(const int8_t* a, const int8_t* b, size_t n) { return distance<I8Ip>(a, b, n); }
+LAMINA_KERNEL void l2_i8_x4(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]) {
+  distance_x4<I8L2>(a, b, n, out);
+}
+LAMINA_KERNEL void ip_i8_x4(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]) {
+  distance_x4<I8Ip>(a, b, n, out);
+}
+
+}  // namespace
+
+const I8Kernels kAvx2Vnni = {.l2_i8 = l2_i8, .ip_i8 = ip_i8, .l2_i8_x4 = l2_i8_x4, .ip_i8_x4 = ip_i8_x4};
+
+}  // namespace lamina

@@ -1,0 +1,59 @@
+// VPDPWSSD and VPDPBUSD: multiply, add neighbours, and accumulate into 32 bits in one instruction, without saturation.
+#include "kernels/avx512_lanes.h"
+#include "kernels/tables.h"
+
+#define LAMINA_KERNEL [[gnu::section("lamina_avx512")]] static
+
+namespace lamina {
+namespace {
+
+template <class From>
+struct I8Op : Ints512 {
+  using Query = int8_t;
+  using Stored = int8_t;
+  using Result = int32_t;
+  static constexpr size_t kStep = From::kStep;
+  static constexpr size_t kChains = 4;
+  static constexpr size_t kTogether = 4;
+  template <class... Rest>
+  LAMINA_INLINE __m512i query(const int8_t* p, Rest... rest) {
+    return From::load(p, rest...);
+  }
+  template <class... Rest>
+  LAMINA_INLINE __m512i stored(const int8_t* p, Rest... rest) {
+    return From::load(p, rest...);
+  }
+};
+
+struct I8L2 : I8Op<Words512> {
+  LAMINA_INLINE __m512i add(__m512i sum, __m512i a, __m512i b) {
+    const __m512i difference = _mm512_sub_epi16(a, b);
+    return _mm512_dpwssd_epi32(sum, difference, difference);
+  }
+};
+
+// VPDPBUSD wants one operand unsigned: (b + 128) · a = b · a + 128 Σa, and 128 Σa is the same for every b.
+struct I8Ip : I8Op<Bytes512> {
+  static constexpr bool kBiased = true;
+  LAMINA_INLINE __m512i bias() { return _mm512_set1_epi8(-128); }
+  LAMINA_INLINE __m512i add(__m512i sum, __m512i a, __m512i b) {
+    return _mm512_dpbusd_epi32(sum, _mm512_xor_si512(b, bias()), a);
+  }
+  LAMINA_INLINE __m512i add_bias(__m512i sum, __m512i a) { return _mm512_dpbusd_epi32(sum, bias(), a); }
+  LAMINA_INLINE __m512i take(__m512i sum, __m512i gathered) { return _mm512_sub_epi32(sum, gathered); }
+};
+
+LAMINA_KERNEL int32_t l2_i8(const int8_t* a, const int8_t* b, size_t n) { return distance<I8L2>(a, b, n); }
+LAMINA_KERNEL int32_t ip_i8(const int8_t* a, const int8_t* b, size_t n) { return distance<I8Ip>(a, b, n); }
+LAMINA_KERNEL void l2_i8_x4(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]) {
+  distance_x4<I8L2>(a, b, n, out);
+}
+LAMINA_KERNEL void ip_i8_x4(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]) {
+  distance_x4<I8Ip>(a, b, n, out);
+}
+
+}  // namespace
+
+const I8Kernels kAvx512Vnni = {.l2_i8 = l2_i8, .ip_i8 = ip_i8, .l2_i8_x4 = l2_i8_x4, .ip_i8_x4 = ip_i8_x4};
+
+}  // namespace lamina

@@ -1,0 +1,39 @@
+// VPOPCNTQ counts the bits of eight words at once.
+#include "kernels/avx512_lanes.h"
+#include "kernels/tables.h"
+
+#define LAMINA_KERNEL [[gnu::section("lamina_avx512")]] static
+
+namespace lamina {
+namespace {
+
+struct Hamming : Ints512 {
+  using Query = uint8_t;
+  using Stored = uint8_t;
+  using Result = uint32_t;
+  static constexpr size_t kStep = Bytes512::kStep;
+  static constexpr size_t kChains = 2;
+  static constexpr size_t kTogether = 4;
+  template <class... Rest>
+  LAMINA_INLINE __m512i query(const uint8_t* p, Rest... rest) {
+    return Bytes512::load(p, rest...);
+  }
+  template <class... Rest>
+  LAMINA_INLINE __m512i stored(const uint8_t* p, Rest... rest) {
+    return Bytes512::load(p, rest...);
+  }
+  LAMINA_INLINE __m512i add(__m512i sum, __m512i a, __m512i b) {
+    return _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_xor_si512(a, b)));
+  }
+};
+
+LAMINA_KERNEL uint32_t hamming(const uint8_t* a, const uint8_t* b, size_t n) { return distance<Hamming>(a, b, n); }
+LAMINA_KERNEL void hamming_x4(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t out[4]) {
+  distance_x4<Hamming>(a, b, n, out);
+}
+
+}  // namespace
+
+const HammingKernels kAvx512Vpopcntdq = {.hamming = hamming, .hamming_x4 = hamming_x4};
+
+}  // namespace lamina
