@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <stdexcept>
 #include <utility>
 
 #include "store/record_codec.h"
@@ -23,7 +24,13 @@ BlockRef SealedRecords::block_at(uint32_t row, const RecordCodec& codec) const {
   const RecordSegment::Block block = segment_->block(segment_->block_of(row));
   std::atomic<bool>& checked = checked_[block.number];
   if (!checked.load(std::memory_order_acquire)) {
-    codec.check(block.bytes, block.rows);
+    try {
+      codec.check(block.bytes, block.rows);
+    } catch (const std::invalid_argument& wrong) {
+      const Section& columns = *segment_->file().find(section_name("COLS"));
+      const auto offset = static_cast<uint64_t>(block.bytes.data() - segment_->file().bytes(columns).data());
+      segment_->file().corrupt(columns, offset, "a whole block of columns", wrong.what());
+    }
     checked.store(true, std::memory_order_release);
   }
   return {first_key_ + block.number, block.bytes, block.rows, row - block.first_row, nullptr};
