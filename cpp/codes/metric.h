@@ -19,7 +19,7 @@ enum class CodeKind : uint8_t { kNone = 0, kI8 = 1 };
 
 Metric parse_metric(std::string_view name);  // also cos, dot, inner_product, l2sq, euclidean; else std::invalid_argument
 std::string_view name_of(Metric metric);     // "cosine", "ip", "l2", "hamming"
-DType parse_dtype(std::string_view name);    // "float32", "float16"
+DType parse_dtype(std::string_view name);    // "float32", "float16", "bits"
 std::string_view name_of(DType dtype);
 
 // Everything about a set of vectors that is fixed when it is made. Immutable.
@@ -36,5 +36,8 @@ struct VectorSpec {
     return dtype == DType::kF32 ? size_t{dim} * 4 : dtype == DType::kF16 ? size_t{dim} * 2 : size_t{dim} / 8;
   }
 };
+
+// std::invalid_argument, saying which value cannot be.
+void validate(const VectorSpec& spec);
 
 }  // namespace lamina

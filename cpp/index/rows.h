@@ -1,0 +1,110 @@
+// The rows of a sealed part and those of a head, under one face for the code that searches both.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <span>
+
+#include "base/bitmap.h"
+#include "base/buffer.h"
+#include "base/row_index.h"
+#include "codes/metric.h"
+#include "index/part.h"
+#include "index/vector_set.h"
+
+namespace lamina {
+
+// Which rows a view shows.
+struct Live {
+  const Bitmap* deleted = nullptr;  // null: none
+  uint32_t rows = 0;
+
+  Live(const Bitmap& bitmap, uint32_t row_count) : deleted(bitmap.count() == 0 ? nullptr : &bitmap), rows(row_count) {}
+  bool operator()(uint32_t row) const { return row < rows && (deleted == nullptr || !deleted->test(row)); }
+  uint64_t count() const { return rows - (deleted == nullptr ? 0 : deleted->count()); }
+};
+
+// A sealed part. A view over it: cheap to make, outlived by the part.
+class SealedRows {
+ public:
+  SealedRows(const VectorSpec& spec, const Part& part) : part_(part), vector_bytes_(spec.vector_bytes()) {}
+
+  const std::byte* vector(uint32_t row) const { return part_.vectors + size_t{row} * vector_bytes_; }
+  float inverse_norm(uint32_t row) const { return part_.inverse_norms == nullptr ? 0 : part_.inverse_norms[row]; }
+  uint64_t rid(uint32_t row) const { return part_.rids[row]; }
+  int64_t id(uint32_t row) const { return part_.ids == nullptr ? 0 : part_.ids[row]; }
+  Provenance provenance(uint32_t row) const { return part_.provenance == nullptr ? Provenance{} : part_.provenance[row]; }
+
+  bool has_ids() const { return part_.ids != nullptr; }
+
+  // To be called before vector() of these rows. Throws CorruptionError.
+  void check(uint32_t first_row, uint32_t count) const {
+    if (part_.guard != nullptr) part_.guard->check_vectors(first_row, count);
+  }
+
+ private:
+  const Part& part_;
+  const size_t vector_bytes_;
+};
+
+// The columns of a head. One writer appends; readers look at the rows that their view sees, which never change.
+class HeadRows {
+ public:
+  explicit HeadRows(const VectorSpec& spec);
+
+  // Writer. The rows become [size(), size() + rows.count) and size() moves past them. InvalidVectorError (a component
+  // beyond float16) leaves all as it was; after std::bad_alloc the columns are whole() no more and take no more rows.
+  void append(const NewRows& rows, int threads);
+  // The same with rows of another head or part, as they are stored.
+  template <class Rows>
+  void append_copies(const Rows& from, std::span<const uint32_t> chosen, int threads);
+  uint32_t size() const { return size_; }
+  bool whole() const { return whole_; }
+
+  const std::byte* vector(uint32_t row) const { return vectors_.row(row); }
+  float inverse_norm(uint32_t row) const { return tag(row).inverse_norm; }
+  uint64_t rid(uint32_t row) const { return tag(row).rid; }
+  int64_t id(uint32_t row) const { return tag(row).id; }
+  Provenance provenance(uint32_t row) const { return tag(row).provenance; }
+  void check(uint32_t, uint32_t) const {}
+
+  bool has_ids() const { return has_ids_.load(std::memory_order_relaxed); }
+
+  // The newest row of this rid that is live; kNoRow if there is none.
+  uint32_t find(uint64_t rid, const Live& live) const;
+
+ private:
+  struct Tag {
+    uint64_t rid;
+    int64_t id;
+    Provenance provenance;
+    float inverse_norm;
+  };
+  // Makes room for `count` rows, lets `write(i, vector, tag)` fill them on several threads, and takes them in.
+  void append_rows(size_t count, int threads, const std::function<void(size_t, std::byte*, Tag*)>& write);
+  const Tag& tag(uint32_t row) const { return *reinterpret_cast<const Tag*>(tags_.row(row)); }
+
+  const VectorSpec spec_;
+  ChunkedRows vectors_;
+  ChunkedRows tags_;
+  RowIndex by_rid_;
+  std::atomic<bool> has_ids_ = false;
+  uint32_t size_ = 0;  // writer only
+  bool whole_ = true;  // writer only
+};
+
+template <class Rows>
+void HeadRows::append_copies(const Rows& from, std::span<const uint32_t> chosen, int threads) {
+  append_rows(chosen.size(), threads, [&](size_t i, std::byte* vector, Tag* tag) {
+    const uint32_t row = chosen[i];
+    from.check(row, 1);
+    std::memcpy(vector, from.vector(row), spec_.vector_bytes());
+    *tag = {from.rid(row), from.id(row), from.provenance(row), from.inverse_norm(row)};
+  });
+  if (from.has_ids()) has_ids_.store(true, std::memory_order_relaxed);
+}
+
+}  // namespace lamina
