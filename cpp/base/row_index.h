@@ -9,6 +9,8 @@
 #include <memory>
 #include <vector>
 
+#include "base/random.h"
+
 namespace lamina {
 
 class RowIndex {
@@ -46,10 +48,6 @@ class RowIndex {
 };
 
 // A well-mixed hash of a number; seeds of hash tables only, never stored.
-inline uint64_t mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
-  return x ^ (x >> 31);
-}
+inline uint64_t mix(uint64_t x) { return Random(x).next_u64(); }
 
 }  // namespace lamina
