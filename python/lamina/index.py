@@ -1,0 +1,266 @@
+"""One index, no store: nearest neighbours in memory or in one mapped file."""
+
+from __future__ import annotations
+
+import operator
+import os
+from typing import TYPE_CHECKING, Any, NoReturn, overload
+
+import numpy as np
+
+from lamina import _core, vectors
+from lamina.hits import BatchHits, Hits
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["Index"]
+
+
+class Index:
+    """An approximate nearest-neighbour index over int64 ids.
+
+    The graph is HNSW (Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical
+    Navigable Small World graphs", IEEE TPAMI 2018, arXiv:1603.09320), walked on 8-bit codes of the vectors; the best
+    found are ranked again on the vectors themselves.
+
+    All methods may be called from any thread. Searches never wait; writers wait for each other.
+
+    Parameters:
+        dim: elements of a vector, 1 to 65,536; bits for "hamming", a multiple of 8.
+        metric: "cosine" (1 − cos), "ip" (1 − dot), "l2" (squared Euclidean) or "hamming" (differing bits); also "cos",
+            "dot", "inner_product", "l2sq", "euclidean".
+        m: links of a row in the upper layers of the graph; twice as many on the lowest.
+        ef_construction: breadth of the search that finds a new row's neighbours.
+        dtype: "float32" or "float16": how vectors are kept. Packed bits, uint8, for "hamming".
+        quantize: what the graph is walked on: "i8" codes, or None for the vectors themselves; "auto" is "i8", and None
+            for "hamming".
+        threads: for `add`, `optimize` and batches; None: all CPUs that this process may use.
+        seed: of the random levels. The same rows added in the same order on one thread give the same graph.
+
+    Raises `ValueError` for a value that cannot be, `TypeError` for a wrong type.
+    """
+
+    __slots__ = ("__weakref__", "_core", "_metric")
+
+    def __init__(
+        self,
+        dim: int,
+        metric: str = "cosine",
+        m: int = 16,
+        ef_construction: int = 200,
+        *,
+        dtype: DTypeLike = "float32",
+        quantize: str | None = "auto",
+        threads: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        stored = np.dtype(dtype).name
+        if metric == "hamming":
+            if stored not in ("float32", "uint8"):  # float32: nothing was said
+                raise ValueError(f"dtype {stored!r} does not go with hamming: packed bits are uint8")
+        elif stored not in ("float32", "float16"):
+            raise ValueError(f"dtype is float32 or float16, and not {stored}")
+        if quantize == "auto":
+            quantize = None if metric == "hamming" else "i8"
+        if quantize not in ("i8", None):
+            raise ValueError(f'quantize is "auto", "i8" or None, and not {quantize!r}')
+        if quantize is not None and metric == "hamming":
+            raise ValueError(f"quantize={quantize!r} does not go with hamming: bits are as small as they get")
+        self._core = _core.Index(
+            _whole("dim", dim, 1, 65_536),
+            metric,
+            stored,
+            quantize or "none",
+            _whole("m", m, 2, 512),
+            _whole("ef_construction", ef_construction, 1, 2**31 - 1),
+            _whole("seed", seed, 0, 2**64 - 1),
+            _threads(threads) or 0,
+        )
+        self._metric = self._core.metric
+
+    @property
+    def dim(self) -> int:
+        """Elements of a vector; bits for "hamming"."""
+        return self._core.dim
+
+    @property
+    def metric(self) -> str:
+        """ "cosine", "ip", "l2" or "hamming"."""
+        return self._metric
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """How vectors are kept: float32, float16, or uint8 (packed bits)."""
+        return np.dtype(np.uint8 if self._metric == "hamming" else self._core.dtype)
+
+    @property
+    def quantize(self) -> str | None:
+        """What the graph is walked on: "i8", or None for the vectors themselves."""
+        return None if self._core.codes == "none" else self._core.codes
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """All ids, ascending, int64 `(n,)`."""
+        return self._core.ids()
+
+    def add(self, vectors: Any, ids: Any = None) -> NDArray[np.int64]:
+        """Adds rows, whole or not at all, and returns their ids, int64 `(n,)`.
+
+        Parameters:
+            vectors: `(n, dim)` real numbers, or uint8 `(n, dim / 8)` for "hamming"; anything array-like.
+            ids: `(n,)` integers; None: on from the highest so far, from 0.
+
+        Raises `DuplicateIdError` for an id that is there or stands twice, `DimensionMismatchError`,
+        `InvalidVectorError` for NaN and infinity, `TypeError` and `ValueError` for what is no such array or id.
+        """
+        rows = _as_vectors(vectors, self._core.dim, self._metric)
+        return self._core.add(rows, None if ids is None else _as_int_ids(ids))
+
+    @overload
+    def search(
+        self,
+        query: list[float],
+        k: int = 10,
+        *,
+        ef: int | None = None,
+        recall: float | None = None,
+        exact: bool = False,
+        threads: int | None = None,
+    ) -> Hits: ...
+    @overload
+    def search(
+        self,
+        query: Any,
+        k: int = 10,
+        *,
+        ef: int | None = None,
+        recall: float | None = None,
+        exact: bool = False,
+        threads: int | None = None,
+    ) -> Any: ...
+    def search(
+        self,
+        query: Any,
+        k: int = 10,
+        *,
+        ef: int | None = None,
+        recall: float | None = None,
+        exact: bool = False,
+        threads: int | None = None,
+    ) -> Hits | BatchHits:
+        """The `k` nearest rows, nearest first, equal distances by id; fewer only when fewer are there.
+
+        Parameters:
+            query: `(dim,)` for `Hits`, `(q, dim)` for `BatchHits`.
+            k: at least 1. A batch has `k` columns, and never more than the rows or 65,536, whichever is more.
+            ef: breadth of the search, in rows: wider finds more and takes longer.
+            recall: the share of the true nearest to aim at, above 0 and up to 1: the index picks `ef` by what it
+                measured on itself in `optimize`. 0.95 where neither is given; giving both is `ValueError`.
+            exact: compare with every row.
+            threads: for a batch; None: those of the index.
+
+        Raises `DimensionMismatchError`, `InvalidVectorError` for NaN and infinity, `CorruptionError` where an opened
+        file is damaged, `TypeError` and `ValueError` for what is no such array or value.
+        """
+        if threads is not None:
+            threads = _threads(threads)
+        found = self._core.search(query, k, ef, recall, exact, threads)
+        if found is None:
+            query = _as_queries(query, self._core.dim, self._metric)
+            found = self._core.search(query, k, ef, recall, exact, threads)
+        if len(found) == 2:
+            return Hits(found[0], found[1], self._metric)
+        return BatchHits(*found, self._metric)
+
+    def delete(self, ids: Any) -> int:
+        """Deletes rows by id and returns how many there were; unknown ids are not an error."""
+        return self._core.delete(_as_int_ids(ids))
+
+    def get(self, ids: Any) -> NDArray[Any]:
+        """The vectors of these ids, in that order, as they were given, rounded to the stored dtype only.
+
+        float32 `(n, dim)`, or uint8 `(n, dim / 8)` for "hamming"; `(dim,)` for a single id. Raises `NotFoundError` for
+        the first id that is not there.
+        """
+        if isinstance(ids, (int, np.integer)):
+            return self._core.get(_as_int_ids([ids]))[0]
+        return self._core.get(_as_int_ids(ids))
+
+    def optimize(self) -> None:
+        """Merges everything into one part for the fastest reads, and measures what recall each breadth reaches.
+
+        Meant for after bulk loading. Searches go on meanwhile, writers wait; `add` and `delete` work afterwards.
+        """
+        self._core.optimize()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the index to one file, durable when this returns; what `path` named before is replaced whole.
+
+        Raises `StorageError` (disk full, no permission); what `path` named before is then still there.
+        """
+        self._core.save(os.fspath(path))
+
+    @staticmethod
+    def open(path: str | os.PathLike[str], *, verify: bool = False, threads: int | None = None) -> Index:
+        """Opens a saved index by memory map, in milliseconds, ready for every method.
+
+        Blocks are checked when first touched; `verify=True` checks every byte now.
+
+        Raises `StorageError` if the file cannot be read, `CorruptionError` if it is damaged, `FormatVersionError` if
+        this version of lamina cannot read it.
+        """
+        index = Index.__new__(Index)
+        index._core = _core.Index.open(os.fspath(path), verify, _threads(threads) or 0)
+        index._metric = index._core.metric
+        return index
+
+    def warm(self) -> None:
+        """Reads and checks all that searches touch, so that the first of them is as fast as the rest.
+
+        Raises `CorruptionError`.
+        """
+        self._core.warm()
+
+    def stats(self) -> dict[str, Any]:
+        """`live` rows, `head_rows` and `head_deleted` of the growing part, and `parts`: the merged ones.
+
+        Each part has `rows`, `deleted`, `name` (its file, or "memory") and `calibration`: a list of
+        `(k, ef, recall)` as it measured itself.
+        """
+        return self._core.stats()
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def __contains__(self, id: object) -> bool:
+        try:
+            return self._core.contains(_as_id(id))
+        except (TypeError, ValueError):
+            return False
+
+    def __repr__(self) -> str:
+        return f"<lamina.Index of {len(self):,} × {self.dim}, {self.metric}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an Index is not pickled: save(path) it, and open it there with lamina.Index.open(path)")
+
+
+_as_vectors, _as_queries = vectors.as_vectors, vectors.as_queries
+_as_int_ids, _as_id = vectors.as_int_ids, vectors.as_id
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}; it is an integer")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}; it is an integer") from None
+    if not least <= number <= most:
+        raise ValueError(f"{name} is {number}; it lies from {least} to {most}")
+    return number
+
+
+def _threads(threads: int | None) -> int | None:
+    return None if threads is None else _whole("threads", threads, 1, 65_536)
