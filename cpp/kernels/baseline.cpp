@@ -1,28 +1,42 @@
-// Plain C++ for any CPU. Sixteen independent sums let the compiler use whatever vector registers the platform's
-// baseline has (SSE2, NEON) without reordering a float addition that we wrote.
+// Plain C++ for any CPU, in vectors of 16 bytes, which GCC and Clang map to what the platform has at least (SSE2,
+// NEON). Bytes are left to their auto-vectorizer: sums of integers may be reordered, sums of floats may not.
 #include <bit>
 #include <cstring>
 
+#include "kernels/distance_loop.h"
 #include "kernels/tables.h"
 
 namespace lamina {
 namespace {
 
-constexpr size_t kLanes = 16;
+using Float4 = float __attribute__((vector_size(16)));
+using Int4 = int32_t __attribute__((vector_size(16)));
+using Half4 = f16 __attribute__((vector_size(8)));
 
-float to_f32(float value) { return value; }
+template <class Vector, class Element>
+LAMINA_INLINE Vector load4(const Element* p) {
+  Vector vector;
+  std::memcpy(&vector, p, sizeof(vector));
+  return vector;
+}
 
-// Selects only, so that the loops around it vectorize. A subnormal is made normal by an exact subtraction, which
-// holds even in a process that flushes subnormals to zero.
-float to_f32(f16 half) {
-  const uint32_t magnitude = (half & 0x7fffu) << 13;
-  const uint32_t normal = magnitude + (112u << 23);
-  const uint32_t subnormal = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude | (113u << 23)) - 0x1p-14f);
-  const uint32_t quiet = magnitude > 0x0f800000u ? 0x7fc00000u : 0x7f800000u;
-  const uint32_t special = magnitude | quiet;
-  uint32_t bits = magnitude < 0x00800000u ? subnormal : normal;
-  bits = magnitude >= 0x0f800000u ? special : bits;
-  return std::bit_cast<float>(bits | (half & 0x8000u) << 16);
+template <class Vector, class Element>
+LAMINA_INLINE Vector load4(const Element* p, size_t rest) {
+  Vector vector = {};
+  for (size_t i = 0; i < rest; ++i) vector[i] = p[i];
+  return vector;
+}
+
+// A subnormal is made normal by an exact subtraction, which holds even in a process that flushes subnormals to zero.
+LAMINA_INLINE Float4 widen(Half4 halves) {
+  const Int4 bits = __builtin_convertvector(halves, Int4);
+  const Int4 magnitude = (bits & 0x7fff) << 13;
+  const Int4 normal = magnitude + (112 << 23);
+  const Int4 subnormal = std::bit_cast<Int4>(std::bit_cast<Float4>(magnitude | (113 << 23)) - 0x1p-14f);
+  const Int4 quiet = (magnitude > 0x0f800000) & 0x00400000;
+  const Int4 finite = magnitude < 0x00800000 ? subnormal : normal;
+  const Int4 value = magnitude >= 0x0f800000 ? magnitude | quiet | 0x7f800000 : finite;
+  return std::bit_cast<Float4>(value | (bits & 0x8000) << 16);
 }
 
 // The subnormal path lets the float adder round: 0.5f has the unit in the last place that the smallest half has.
@@ -39,34 +53,85 @@ f16 to_f16(float value) {
   return static_cast<f16>(sign | half);
 }
 
-struct L2 {
-  static float term(float a, float b) { return (a - b) * (a - b); }
-  static int32_t term(int32_t a, int32_t b) { return (a - b) * (a - b); }
+struct F32 {
+  using Stored = float;
+  template <class... Rest>
+  LAMINA_INLINE Float4 load(const float* p, Rest... rest) {
+    return load4<Float4>(p, rest...);
+  }
 };
 
-struct Ip {
-  static float term(float a, float b) { return a * b; }
-  static int32_t term(int32_t a, int32_t b) { return a * b; }
+struct F16 {
+  using Stored = f16;
+  template <class... Rest>
+  LAMINA_INLINE Float4 load(const f16* p, Rest... rest) {
+    return widen(load4<Half4>(p, rest...));
+  }
 };
 
-template <class Op, class Stored>
-float floats(const float* a, const Stored* b, size_t n) {
-  float sums[kLanes] = {};
-  size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += Op::term(a[i + lane], to_f32(b[i + lane]));
+template <class From>
+struct FloatOp {
+  using Query = float;
+  using Stored = typename From::Stored;
+  using Lanes = Float4;
+  using Result = float;
+  static constexpr size_t kStep = 4;
+  static constexpr size_t kChains = 4;
+  static constexpr size_t kTogether = 2;
+  static constexpr bool kBiased = false;
+
+  LAMINA_INLINE Float4 zero() { return Float4{}; }
+  template <class... Rest>
+  LAMINA_INLINE Float4 query(const float* p, Rest... rest) {
+    return F32::load(p, rest...);
   }
-  for (size_t lane = 0; i < n; ++i, ++lane) sums[lane] += Op::term(a[i], to_f32(b[i]));
-  for (size_t width = kLanes / 2; width > 0; width /= 2) {
-    for (size_t lane = 0; lane < width; ++lane) sums[lane] += sums[lane + width];
+  template <class... Rest>
+  LAMINA_INLINE Float4 stored(const Stored* p, Rest... rest) {
+    return From::load(p, rest...);
   }
-  return sums[0];
+  LAMINA_INLINE Float4 join(Float4 a, Float4 b) { return a + b; }
+  LAMINA_INLINE float total(Float4 lanes) { return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]); }
+  LAMINA_INLINE Float4 sum4(Float4 a, Float4 b, Float4 c, Float4 d) {
+    return Float4{total(a), total(b), total(c), total(d)};
+  }
+  LAMINA_INLINE float first(Float4 sums) { return sums[0]; }
+  LAMINA_INLINE void store(float* out, Float4 sums) { std::memcpy(out, &sums, sizeof(sums)); }
+};
+
+template <class From>
+struct FloatL2 : FloatOp<From> {
+  LAMINA_INLINE Float4 add(Float4 sum, Float4 a, Float4 b) { return sum + (a - b) * (a - b); }
+};
+
+template <class From>
+struct FloatIp : FloatOp<From> {
+  LAMINA_INLINE Float4 add(Float4 sum, Float4 a, Float4 b) { return sum + a * b; }
+};
+
+template <class Op>
+typename Op::Result one(const typename Op::Query* a, const typename Op::Stored* b, size_t n) {
+  return distance<Op>(a, b, n);
 }
 
 template <class Op>
-int32_t bytes(const int8_t* a, const int8_t* b, size_t n) {
+void four(const typename Op::Query* a, const typename Op::Stored* const b[4], size_t n, typename Op::Result out[4]) {
+  distance_x4<Op>(a, b, n, out);
+}
+
+template <auto kSingle, class Element, class Result>
+void one_by_one(const Element* a, const Element* const b[4], size_t n, Result out[4]) {
+  for (size_t v = 0; v < 4; ++v) out[v] = kSingle(a, b[v], n);
+}
+
+int32_t l2_i8(const int8_t* a, const int8_t* b, size_t n) {
   int32_t sum = 0;
-  for (size_t i = 0; i < n; ++i) sum += Op::term(int32_t{a[i]}, int32_t{b[i]});
+  for (size_t i = 0; i < n; ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return sum;
+}
+
+int32_t ip_i8(const int8_t* a, const int8_t* b, size_t n) {
+  int32_t sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
   return sum;
 }
 
@@ -92,37 +157,36 @@ uint32_t hamming(const uint8_t* a, const uint8_t* b, size_t n) {
   return sum;
 }
 
-template <auto kSingle, class Query, class Stored, class Result>
-void four(const Query* a, const Stored* const b[4], size_t n, Result out[4]) {
-  for (size_t v = 0; v < 4; ++v) out[v] = kSingle(a, b[v], n);
-}
-
 void f32_to_f16(const float* from, f16* to, size_t n) {
   for (size_t i = 0; i < n; ++i) to[i] = to_f16(from[i]);
 }
 
 void f16_to_f32(const f16* from, float* to, size_t n) {
-  for (size_t i = 0; i < n; ++i) to[i] = to_f32(from[i]);
+  size_t i = 0;
+  for (; n - i >= 4; i += 4) FloatOp<F16>::store(to + i, F16::load(from + i));
+  if (i == n) return;
+  const Float4 last = F16::load(from + i, n - i);
+  std::memcpy(to + i, &last, (n - i) * sizeof(float));
 }
 
 }  // namespace
 
 const Kernels kBaseline = {
     .name = "baseline",
-    .l2_f32 = floats<L2, float>,
-    .ip_f32 = floats<Ip, float>,
-    .l2_f16 = floats<L2, f16>,
-    .ip_f16 = floats<Ip, f16>,
-    .l2_i8 = bytes<L2>,
-    .ip_i8 = bytes<Ip>,
+    .l2_f32 = one<FloatL2<F32>>,
+    .ip_f32 = one<FloatIp<F32>>,
+    .l2_f16 = one<FloatL2<F16>>,
+    .ip_f16 = one<FloatIp<F16>>,
+    .l2_i8 = l2_i8,
+    .ip_i8 = ip_i8,
     .hamming = hamming,
-    .l2_f32_x4 = four<floats<L2, float>>,
-    .ip_f32_x4 = four<floats<Ip, float>>,
-    .l2_f16_x4 = four<floats<L2, f16>>,
-    .ip_f16_x4 = four<floats<Ip, f16>>,
-    .l2_i8_x4 = four<bytes<L2>>,
-    .ip_i8_x4 = four<bytes<Ip>>,
-    .hamming_x4 = four<hamming>,
+    .l2_f32_x4 = four<FloatL2<F32>>,
+    .ip_f32_x4 = four<FloatIp<F32>>,
+    .l2_f16_x4 = four<FloatL2<F16>>,
+    .ip_f16_x4 = four<FloatIp<F16>>,
+    .l2_i8_x4 = one_by_one<l2_i8>,
+    .ip_i8_x4 = one_by_one<ip_i8>,
+    .hamming_x4 = one_by_one<hamming>,
     .f32_to_f16 = f32_to_f16,
     .f16_to_f32 = f16_to_f32,
 };
