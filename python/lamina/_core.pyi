@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Buffer, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 __version__: str
 
 Ids = NDArray[np.int64] | Sequence[str]
-Found = tuple[NDArray[Any], NDArray[np.float32]] | tuple[NDArray[Any], NDArray[np.float32], NDArray[np.int64]]
+Found = tuple[Any, ...]
 
 def build_info() -> dict[str, Any]:
     """compiler, build_type, isa (the one in use), isas (those this CPU can run), testing, version."""
@@ -179,11 +179,12 @@ class Snapshot:
 
 NO_REF: int
 
-class Block(Buffer):
+class Block:
     """The sealed bytes of some records' columns: a read-only buffer that keeps its mapping alive."""
 
     key: int  # names the block as long as this process lives
     rows: int
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 # In builds with LAMINA_TESTING only (build_info()["testing"]), and for stores opened after the hook was set:
 def testing_fail_nth(kind: str, path: str, nth: int, errno: int, sticky: bool) -> None: ...

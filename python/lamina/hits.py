@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["BatchHits", "Hit", "Hits", "HitSource"]
+__all__ = ["BatchHits", "Hit", "HitSource", "Hits"]
 
 FIELDS = ("metadata", "content", "vectors")
 
@@ -127,9 +127,8 @@ class Hits(Sequence[Hit]):
 
     def to_list(self) -> list[dict[str, Any]]:
         """A dict for each hit: `id`, `distance`, and what was fetched of `metadata`, `content`, `vector`."""
-        return [
-            {name: value for name, value in zip(Hit._fields, hit, strict=True) if name in self._columns()} for hit in self
-        ]
+        names = self._columns().keys()
+        return [{name: value for name, value in hit._asdict().items() if name in names} for hit in self]
 
     def to_arrow(self) -> pa.Table:
         """A table with a row for each hit, and the columns of `to_list`."""
@@ -259,11 +258,18 @@ class BatchHits(Sequence[Hits]):
         return frame[["query", *frame.columns.drop("query")]]
 
 
+def hits_of(found: tuple[Any, ...] | None, metric: str, source: HitSource | None = None) -> Hits | BatchHits:
+    """The answer of a core search: of one query, or with the counts of several."""
+    assert found is not None  # the query had been converted
+    if len(found) == 2:
+        return Hits(found[0], found[1], metric, source)
+    return BatchHits(found[0], found[1], found[2], metric, source)
+
+
 def scores_of(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
     """The larger-is-better view of distances."""
-    if metric in ("cosine", "ip"):
-        return np.float32(1) - distances
-    return -distances
+    similar = metric in ("cosine", "ip")
+    return np.subtract(np.float32(1), distances) if similar else np.negative(distances)
 
 
 def plain_id(id: Any) -> int | str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 import os
-from typing import TYPE_CHECKING, Any, NoReturn, overload
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from lamina import _core, vectors
-from lamina.hits import BatchHits, Hits
+from lamina.hits import BatchHits, Hits, hits_of
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -117,28 +117,6 @@ class Index:
         rows = _as_vectors(vectors, self._core.dim, self._metric)
         return self._core.add(rows, None if ids is None else _as_int_ids(ids))
 
-    @overload
-    def search(
-        self,
-        query: list[float],
-        k: int = 10,
-        *,
-        ef: int | None = None,
-        recall: float | None = None,
-        exact: bool = False,
-        threads: int | None = None,
-    ) -> Hits: ...
-    @overload
-    def search(
-        self,
-        query: Any,
-        k: int = 10,
-        *,
-        ef: int | None = None,
-        recall: float | None = None,
-        exact: bool = False,
-        threads: int | None = None,
-    ) -> Any: ...
     def search(
         self,
         query: Any,
@@ -169,9 +147,7 @@ class Index:
         if found is None:
             query = _as_queries(query, self._core.dim, self._metric)
             found = self._core.search(query, k, ef, recall, exact, threads)
-        if len(found) == 2:
-            return Hits(found[0], found[1], self._metric)
-        return BatchHits(*found, self._metric)
+        return hits_of(found, self._metric)
 
     def delete(self, ids: Any) -> int:
         """Deletes rows by id and returns how many there were; unknown ids are not an error."""
@@ -184,7 +160,8 @@ class Index:
         the first id that is not there.
         """
         if isinstance(ids, (int, np.integer)):
-            return self._core.get(_as_int_ids([ids]))[0]
+            vector: NDArray[Any] = self._core.get(_as_int_ids([ids]))[0]
+            return vector
         return self._core.get(_as_int_ids(ids))
 
     def optimize(self) -> None:

@@ -25,8 +25,8 @@ MIN_ID, MAX_ID = -(2**63), 2**63 - 1
 def as_vectors(vectors: Any, dim: int, metric: str = "cosine") -> NDArray[Any]:
     """Rows of vectors: C-contiguous float32 `(n, dim)`, or uint8 `(n, dim / 8)` for "hamming"; `n` may be 0.
 
-    Takes NumPy arrays of any real dtype (read-only and non-contiguous too), anything with DLPack, the columns and frames
-    of pandas and polars, an Arrow column of lists (also through the Arrow C interface), and lists of rows.
+    Takes NumPy arrays of any real dtype (read-only and non-contiguous too), anything with DLPack, columns and frames of
+    pandas and polars, an Arrow column of lists (also through the Arrow C interface), and lists of rows.
 
     Raises `TypeError` for what is not real numbers, `ValueError` for what is not `(n, dim)`, and
     `DimensionMismatchError` for another dimension. Whether values are finite is checked by the core.
@@ -103,9 +103,9 @@ def _typed(array: NDArray[Any], width: int, metric: str, what: str) -> NDArray[A
         unit = " bytes of packed bits" if bits else ""
         raise DimensionMismatchError(f"{what} of dimension {array.shape[-1]}{unit}, where {width}{unit} is stored")
     if bits and array.dtype != np.uint8:
-        raise TypeError(f"{what} for hamming are packed bits, uint8, and of dtype {array.dtype} here: see numpy.packbits")
+        raise TypeError(f"{what} for hamming are uint8, of packed bits, and {array.dtype} here: see numpy.packbits")
     if array.dtype.kind not in "fiu":
-        raise TypeError(f"{what} are real numbers, and of dtype {array.dtype} here")
+        raise TypeError(f"{what} are real numbers, and {array.dtype} here")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and the core names the row
         return np.require(array, dtype=_dtype(metric), requirements=["C", "A"])
 
