@@ -44,7 +44,8 @@ Bitmap Bitmap::with(std::span<const uint32_t> rows) const {
 }
 
 Bitmap Bitmap::with_chunk(size_t i, std::span<const uint64_t, kChunkWords> words) const {
-  if (i >= chunks_.size()) throw std::out_of_range("chunk " + std::to_string(i) + " of " + std::to_string(chunks_.size()));
+  if (i >= chunks_.size())
+    throw std::out_of_range("chunk " + std::to_string(i) + " of " + std::to_string(chunks_.size()));
   auto chunk = std::make_shared<Chunk>();
   std::copy(words.begin(), words.end(), chunk->words.begin());
   const uint64_t rows = size_ - i * kChunkRows;
@@ -97,10 +98,9 @@ Bitmap Bitmap::without(const Bitmap& other) const {
 
 bool Bitmap::operator==(const Bitmap& other) const {
   if (size_ != other.size_ || count_ != other.count_) return false;
-  return std::equal(chunks_.begin(), chunks_.end(), other.chunks_.begin(),
-                    [](const ChunkPointer& a, const ChunkPointer& b) {
-                      return a == b || (a && b && a->words == b->words);
-                    });
+  return std::equal(
+      chunks_.begin(), chunks_.end(), other.chunks_.begin(),
+      [](const ChunkPointer& a, const ChunkPointer& b) { return a == b || (a && b && a->words == b->words); });
 }
 
 }  // namespace lamina

@@ -72,9 +72,9 @@ class ChunkedRows {
   std::atomic<std::byte**> table_ = nullptr;
   std::atomic<uint64_t> capacity_ = 0;
 
-  std::mutex mutex_;                   // guards all below
+  std::mutex mutex_;  // guards all below
   std::vector<AlignedBuffer> chunks_;
-  std::vector<Table> tables_;          // the last is the current one; a reader may still hold an earlier one
+  std::vector<Table> tables_;  // the last is the current one; a reader may still hold an earlier one
   size_t table_size_ = 0;
 };
 

@@ -143,7 +143,8 @@ void parallel_for(uint64_t begin, uint64_t end, uint64_t grain, unsigned threads
   const uint64_t pieces = (end - begin - 1) / grain + 1;
   threads = static_cast<unsigned>(std::min<uint64_t>(threads, pieces));
   if (threads <= 1 || inside_parallel_for) {
-    for (uint64_t from = begin; from < end; from += std::min(grain, end - from)) fn(from, from + std::min(grain, end - from), 0);
+    for (uint64_t from = begin; from < end; from += std::min(grain, end - from))
+      fn(from, from + std::min(grain, end - from), 0);
     return;
   }
   Job job{.next = begin, .end = end, .grain = grain, .threads = threads, .fn = fn};

@@ -12,8 +12,8 @@ unsigned hardware_threads();
 
 using RangeFn = std::function<void(uint64_t begin, uint64_t end, unsigned worker)>;
 
-// Calls fn(b, e, worker) on pieces of at most `grain` (> 0) items that together make up [begin, end), each item once, on
-// at most `threads` threads (0: hardware_threads()), the caller's among them; worker < threads, and no two calls
+// Calls fn(b, e, worker) on pieces of at most `grain` (> 0) items that together make up [begin, end), each item once,
+// on at most `threads` threads (0: hardware_threads()), the caller's among them; worker < threads, and no two calls
 // under way have the same one. Pieces are handed out as threads come free. Returns when all are done.
 //
 // Runs in the caller alone, as worker 0, when one piece or one thread is all there is, or from inside another

@@ -15,7 +15,7 @@
 namespace lamina {
 namespace {
 
-constexpr std::array kNames = {"open", "create", "read",           "write",  "sync",   "close",         "map",
+constexpr std::array kNames = {"open", "create", "read", "write",          "sync",   "close",  "map",
                                "lock", "stat",   "list", "make_directory", "rename", "remove", "sync_directory"};
 
 // An OperationRule being counted.

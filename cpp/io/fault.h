@@ -29,7 +29,7 @@ enum class Operation {
   kSyncDirectory,
 };
 
-const char* to_string(Operation operation);              // "open", "create", ..., "sync_directory"
+const char* to_string(Operation operation);  // "open", "create", ..., "sync_directory"
 std::optional<Operation> operation_of(const std::string& name);
 
 struct OperationRecord {
@@ -50,9 +50,9 @@ struct OperationRule {
 // n}, .sticky = true}, and then MemoryFileSystem::after_power_cut().
 struct Fault {
   OperationRule rule = {};
-  int error = 5;             // EIO
-  bool sticky = false;       // and so does every later one that fits
-  bool half_write = false;   // of a write, the first half of the bytes is written before
+  int error = 5;            // EIO
+  bool sticky = false;      // and so does every later one that fits
+  bool half_write = false;  // of a write, the first half of the bytes is written before
   std::function<void(const std::string& path)> effect = {};  // called before throwing: MemoryFileSystem::lose_unsynced
 };
 
@@ -64,8 +64,8 @@ class FaultFileSystem : public FileSystem {
   explicit FaultFileSystem(FileSystem& base);
   ~FaultFileSystem() override;
 
-  void fail(Fault fault);  // beside the faults there are
-  void heal();             // no faults and kills any more
+  void fail(Fault fault);                           // beside the faults there are
+  void heal();                                      // no faults and kills any more
   void kill_at(OperationRule rule, Moment moment);  // raise(SIGKILL)
   // kill_at() as "operation:path_part:nth:before" (or "after"), for a child process: std::invalid_argument otherwise.
   void kill_at(const std::string& text);

@@ -73,11 +73,12 @@ class FileSystem {
   virtual bool is_locked(const std::string& path) = 0;  // by a FileLock, anywhere; false if there is no such file
 
   virtual bool exists(const std::string& path) = 0;
-  virtual void make_directory(const std::string& path) = 0;  // no error if it is there
+  virtual void make_directory(const std::string& path) = 0;                 // no error if it is there
   virtual std::vector<std::string> list(const std::string& directory) = 0;  // names, sorted; not "." and ".."
   virtual void rename(const std::string& from, const std::string& to) = 0;  // replaces `to`
   virtual void remove(const std::string& path) = 0;
-  virtual bool try_lock_and_remove(const std::string& path) = 0;  // removes it unless somebody holds a shared lock on it
+  virtual bool try_lock_and_remove(
+      const std::string& path) = 0;  // removes it unless somebody holds a shared lock on it
   virtual void remove_directory(const std::string& path) = 0;
   virtual void sync_directory(const std::string& path) = 0;
   virtual uint64_t free_bytes(const std::string& path) = 0;
@@ -92,7 +93,8 @@ std::string join(const std::string& directory, const std::string& name);
 // power cut may take it away again. Destroyed without commit(), it removes its scratch file, if it can. One thread.
 class Publication {
  public:
-  Publication(FileSystem& fs, const std::string& scratch, const std::string& label);  // label: for who looks into scratch
+  Publication(FileSystem& fs, const std::string& scratch,
+              const std::string& label);  // label: for who looks into scratch
   ~Publication();
   Publication(const Publication&) = delete;
   Publication& operator=(const Publication&) = delete;
@@ -111,6 +113,7 @@ class Publication {
 };
 
 // Makes `content` durable under directory/name, whole or not at all, by a Publication.
-void publish(FileSystem& fs, const std::string& scratch, const std::string& directory, const std::string& name, Bytes content);
+void publish(FileSystem& fs, const std::string& scratch, const std::string& directory, const std::string& name,
+             Bytes content);
 
 }  // namespace lamina

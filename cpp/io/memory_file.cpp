@@ -209,7 +209,9 @@ std::unique_ptr<WritableFile> memory_writable(MemoryHandle handle) {
   return std::make_unique<MemoryWritable>(std::move(handle));
 }
 
-std::unique_ptr<Mapping> memory_mapping(MemoryHandle handle) { return std::make_unique<MemoryMapping>(std::move(handle)); }
+std::unique_ptr<Mapping> memory_mapping(MemoryHandle handle) {
+  return std::make_unique<MemoryMapping>(std::move(handle));
+}
 
 std::unique_ptr<FileLock> memory_lock(MemoryHandle handle) { return std::make_unique<MemoryLock>(std::move(handle)); }
 

@@ -41,9 +41,9 @@ struct MemoryFile {
  private:
   std::vector<std::byte> from_stable() const;  // `content` from stable_ on, with zeros for what was lost
 
-  std::vector<std::byte> synced_;                     // what the last sync() made durable
-  uint64_t stable_ = 0;                               // how much of it was not truncated or rewritten since
-  std::vector<std::pair<uint64_t, uint64_t>> lost_;   // [begin, end) of `content`, past stable_: see lose_unsynced()
+  std::vector<std::byte> synced_;                    // what the last sync() made durable
+  uint64_t stable_ = 0;                              // how much of it was not truncated or rewritten since
+  std::vector<std::pair<uint64_t, uint64_t>> lost_;  // [begin, end) of `content`, past stable_: see lose_unsynced()
 };
 
 // The open files of the seam over a MemoryFile. `mutex` is that of the file system; `linked` tells, under it, if the

@@ -31,7 +31,8 @@ class PosixFileSystem : public FileSystem {
   std::unique_ptr<ReadableFile> open(const std::string& path) override { return std::make_unique<PosixReadable>(path); }
 
   std::unique_ptr<WritableFile> create(const std::string& path) override {
-    return std::make_unique<PosixWritable>(path, Descriptor(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL, kFileMode), 0);
+    return std::make_unique<PosixWritable>(path, Descriptor(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL, kFileMode),
+                                           0);
   }
 
   std::unique_ptr<WritableFile> open_append(const std::string& path, uint64_t size) override {

@@ -127,7 +127,8 @@ void PosixLock::write(Bytes note) {
   const ssize_t written = retry([&] { return ::pwrite(fd_.get(), note.data(), note.size(), 0); });
   if (written == -1) raise_errno(path_, "write");
   if (static_cast<size_t>(written) != note.size()) throw StorageError(ENOSPC, path_, "write");
-  if (size_ > note.size() && retry([&] { return ::ftruncate(fd_.get(), written); }) == -1) raise_errno(path_, "truncate");
+  if (size_ > note.size() && retry([&] { return ::ftruncate(fd_.get(), written); }) == -1)
+    raise_errno(path_, "truncate");
   size_ = note.size();
 }
 

@@ -55,7 +55,8 @@ class PosixReadable : public ReadableFile {
 
 class PosixWritable : public WritableFile {
  public:
-  PosixWritable(std::string path, Descriptor fd, uint64_t size) : path_(std::move(path)), fd_(std::move(fd)), size_(size) {}
+  PosixWritable(std::string path, Descriptor fd, uint64_t size)
+      : path_(std::move(path)), fd_(std::move(fd)), size_(size) {}
   void append(Bytes bytes) override;
   void sync() override;
   uint64_t size() const override { return size_; }
