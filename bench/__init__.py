@@ -1,0 +1,1 @@
+"""Benchmarks of lamina beside its peers; README.md says what each measures."""
