@@ -1,0 +1,106 @@
+"""The benchmark's own arithmetic: a wrong ratio is worse than none.
+
+Method: a made-up library whose recall and rate at each breadth are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bench import data, measure, peers
+
+
+class Known(peers.Peer):
+    """Finds the share of all neighbours that `recall` gives for its breadth."""
+
+    name = module = package = "known"
+    flags = ""
+
+    def __init__(self, truth: data.Ids, recall: Callable[[int], float]) -> None:
+        super().__init__("l2")
+        self.truth, self.recall = truth, recall
+
+    def build(self, vectors: data.Floats, threads: int) -> None: ...
+    def save(self, path: Path) -> None: ...
+    def load(self, path: Path, dim: int, rows: int) -> None: ...
+
+    def set_breadth(self, breadth: int) -> None:
+        self.breadth = breadth
+
+    def one(self, k: int) -> Callable[[data.Floats], Any]:
+        return lambda query: None
+
+    def batch(self, k: int, threads: int) -> Callable[[data.Floats], Any]:
+        found = self.truth[:, :k].copy()
+        flat = found.reshape(-1)
+        flat[round(self.recall(self.breadth) * len(flat)) :] = -1
+        return lambda queries: found
+
+
+@pytest.fixture(scope="module")
+def known_data() -> data.DataSet:
+    rng = np.random.default_rng(3)
+    base, queries = rng.random((500, 8), np.float32), rng.random((100, 8), np.float32)
+    distances = ((queries[:, None] - base[None]) ** 2).sum(axis=2)
+    return data.DataSet("known", "l2", base, queries, np.argsort(distances, axis=1)[:, :100])
+
+
+def bench(known: data.DataSet, recall: Callable[[int], float]) -> measure.Bench:
+    return measure.Bench(Known(known.truth, recall), known, k=10, threads=1)
+
+
+def test_a_bracket_lies_on_either_side_and_close(known_data: data.DataSet) -> None:
+    found = bench(known_data, lambda breadth: 1 - 3 / breadth).bracket(0.95)
+    assert found is not None
+    assert found.recall_low < 0.95 <= found.recall_high
+    assert found.recall_high - found.recall_low <= measure.WIDEST_GAP
+    assert not found.understated
+
+
+def test_a_recall_out_of_reach_has_no_bracket(known_data: data.DataSet) -> None:
+    assert bench(known_data, lambda breadth: 0.9).bracket(0.95) is None
+
+
+def test_a_recall_jumped_over_has_no_bracket(known_data: data.DataSet) -> None:
+    assert bench(known_data, lambda breadth: 0.9 if breadth < 50 else 0.99).bracket(0.95) is None
+
+
+def test_more_than_was_asked_at_the_least_breadth_is_said(known_data: data.DataSet) -> None:
+    found = bench(known_data, lambda breadth: 0.98).bracket(0.95)
+    assert found is not None
+    assert found.understated
+
+
+def test_interpolation_is_straight_in_logarithms() -> None:
+    def rate(recall: float) -> float:
+        return 7000.0 * float((1 - recall) ** 0.6)
+
+    at = measure.interpolate(0.95, (0.94, rate(0.94)), (0.96, rate(0.96)), 1e-4)
+    assert at == pytest.approx(rate(0.95))
+
+
+def test_a_ratio_is_the_median_of_the_pairs() -> None:
+    first, second = iter([2.0, 9.0, 4.0]), iter([1.0, 3.0, 2.0])
+    summary, one, other = measure.paired(lambda: next(first), lambda: next(second), 3)
+    assert (summary.median, one, other) == (2.0, 4.0, 2.0)
+    assert summary.low == pytest.approx(2.0)
+    assert summary.high > 2.0
+
+
+def test_a_row_as_near_as_the_kth_counts() -> None:
+    base = np.zeros((12, 2), np.float32)
+    base[10:] = 5
+    known = data.DataSet("ties", "l2", base, np.zeros((1, 2), np.float32), np.arange(12)[None])
+    assert known.recall(np.arange(5, 10)[None], 5) == 1.0
+    assert known.recall(np.array([[0, 1, 2, 3, 10]]), 5) == 0.8
+
+
+@pytest.mark.parametrize("answer", [[0, 1, 1], [0, 1, 99]])
+def test_an_answer_that_is_no_set_of_rows_is_refused(answer: list[int]) -> None:
+    known = data.DataSet("few", "l2", np.eye(4, dtype=np.float32), np.zeros((1, 4), np.float32), np.arange(4)[None])
+    with pytest.raises(ValueError, match="not a set of rows"):
+        known.recall(np.array([answer]), 3)
