@@ -21,11 +21,11 @@ struct Document {
 };
 
 std::vector<std::byte> seal_document(DocumentKind kind, Bytes payload);
-// `bytes` are all of the file, which begins at `base` of `file`. CorruptionError, FormatVersionError.
+// `bytes` are all of the document, which lies at `base` of `file`. CorruptionError, FormatVersionError.
 Document open_document(Bytes bytes, const std::string& file, DocumentKind kind, uint64_t base = 0);
-// The same, and that it is the file that `ref` means.
+// The same, and that it is the one that `ref` means.
 Document open_document(Bytes bytes, const std::string& file, DocumentKind kind, const FileRef& ref,
-                       const Hasher& hasher);
+                       const Hasher& hasher, uint64_t base = 0);
 
 // Parts of payloads.
 

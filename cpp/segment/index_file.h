@@ -19,8 +19,8 @@ struct IndexFileInfo {
   std::string settings;  // the caller's own bytes
 };
 
-// Writes the bundle to `out`, a new file; neither syncs nor closes it. `ids` has a fresh random id for each part.
-void write_index_file(WritableFile& out, const IndexFileInfo& info, std::span<const View::SealedPart> parts,
+// Writes the bundle to `out`, which is new; the caller commits it. `ids` has a fresh random id for each part.
+void write_index_file(Publication& out, const IndexFileInfo& info, std::span<const View::SealedPart> parts,
                       std::span<const SegmentId> ids, const Hasher& hasher);
 
 struct IndexFile {

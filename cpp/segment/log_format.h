@@ -2,6 +2,7 @@
 // torn or damaged, is for the store to judge by the rule in FORMAT.md; this says what is whole.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>

@@ -25,7 +25,7 @@ struct RecordRows {
 };
 
 // Writes a segment to the end of `out`; see SegmentWriter. std::invalid_argument if the rows are not as said above.
-FileRef write_record_segment(WritableFile& out, const RecordRows& rows, const SegmentId& id, const Hasher& hasher);
+FileRef write_record_segment(Publication& out, const RecordRows& rows, const SegmentId& id, const Hasher& hasher);
 
 // Immutable; any thread. Every call checks what it touches for the first time: CorruptionError.
 class RecordSegment {

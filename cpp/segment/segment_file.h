@@ -54,11 +54,15 @@ struct Section {
   uint64_t blocks() const { return (padded() + block_bytes - 1) / block_bytes; }
 };
 
+// What a block's CRC begins with: it binds the block to its place.
+uint32_t block_seed(const SegmentId& id, SectionName name, uint64_t block);
+std::string text_of(SectionName name);
+
 // Writes one segment, front to back, to the end of `out`; hashes and checks on the fly, in 1 MiB of memory.
-// Afterwards the file is neither synced nor closed. A failure leaves an unfinished file, for its owner to remove.
+// The caller commits `out` afterwards.
 class SegmentWriter {
  public:
-  SegmentWriter(WritableFile& out, const SegmentHeader& header, const Hasher& hasher);
+  SegmentWriter(Publication& out, const SegmentHeader& header, const Hasher& hasher);
 
   // Sections one after another: begin, any number of append, and the next begin (or finish) ends it.
   void begin(SectionName name, SectionRole role, uint32_t element_bytes, uint64_t count,
@@ -72,21 +76,25 @@ class SegmentWriter {
   void flush_piece();
   void pad_to(uint64_t position);
   void take_into_block(Bytes bytes);
-  void write_footer(Digest content_root, uint64_t length, uint32_t checks_crc);
+  Section write_checks();
 
-  WritableFile& out_;
+  Publication& out_;
   const Hasher& hasher_;
-  const SegmentId id_;
+  const SegmentHeader header_;
   uint64_t position_ = 0;          // from the start of the segment
   std::vector<std::byte> piece_;   // not yet written, less than kHashPieceBytes
   std::vector<std::byte> pieces_;  // digests of the pieces so far
   std::vector<Section> sections_;
-  std::vector<uint32_t> checks_;
+  std::vector<uint32_t> checks_;  // block CRCs so far
+  uint32_t checks_crc_ = 0;
   bool open_ = false;  // a section is
   uint64_t block_filled_ = 0;
   uint64_t block_number_ = 0;
   uint32_t block_crc_ = 0;
 };
+
+// That a file is as long as `ref` says: for segments that are files of their own.
+void expect_whole_file(const Mapping& mapping, const FileRef& ref);
 
 // Called with the number of bytes checked since the last call. May throw to stop.
 using VerifyProgress = std::function<void(uint64_t bytes)>;
@@ -97,15 +105,18 @@ class SegmentFile {
   // The segment at `base` that `ref` means. Checks structure and digest, touching header and footer alone.
   // CorruptionError, FormatVersionError.
   SegmentFile(std::shared_ptr<const Mapping> mapping, uint64_t base, const FileRef& ref, const Hasher& hasher);
+  SegmentFile(const SegmentFile&) = delete;
+  SegmentFile& operator=(const SegmentFile&) = delete;
 
   const SegmentHeader& header() const { return header_; }
   const std::string& path() const { return mapping_->path(); }
-  uint64_t size() const { return size_; }
+  uint64_t size() const { return ref_.size; }
 
   const Section* find(SectionName name) const;
   // The section of that name with exactly these elements; CorruptionError otherwise.
   const Section& require(SectionName name, uint32_t element_bytes, uint64_t count) const;
   Bytes bytes(const Section& section) const { return segment_.subspan(section.offset, section.length); }  // unchecked
+  ByteReader reader(const Section& section) const { return {bytes(section), path(), base_ + section.offset}; }
   template <class T>
   const T* data(const Section& section) const {  // unchecked; aligned
     return reinterpret_cast<const T*>(segment_.data() + section.offset);
@@ -113,8 +124,9 @@ class SegmentFile {
 
   // Checks one block and the padding in it; CorruptionError. Returns its bytes, less the padding.
   Bytes check_block(const Section& section, uint64_t block) const;
-  // All blocks, on several threads if it pays.
-  void check_all(const Section& section) const;
+  // All blocks, on several threads if it pays; `extra`, if any, looks at each after its checksum.
+  using BlockFn = std::function<void(uint64_t offset, Bytes block)>;
+  void check_all(const Section& section, const BlockFn& extra = {}) const;
   // Every byte of the segment, by CRC and by content root.
   void verify(const Hasher& hasher, const VerifyProgress& progress) const;
 
@@ -122,18 +134,19 @@ class SegmentFile {
   [[noreturn]] void corrupt(const Section& section, uint64_t element, std::string expected, std::string found) const;
 
  private:
+  Bytes footer() const { return segment_.last(kPageBytes); }
   void read_header();
-  void read_footer(const FileRef& ref, const Hasher& hasher);
+  void read_footer(const Hasher& hasher);
   void read_sections(ByteReader& in, uint32_t count);
-  Section read_section(ByteReader& in);
-  void check_checks() const;  // BSUM itself, once it was found right never again
+  void expect_chain(const Section& section, uint64_t offset, uint64_t checks) const;
+  void check_checks() const;  // BSUM itself, until it was found right
 
-  std::shared_ptr<const Mapping> mapping_;
-  uint64_t base_;
-  uint64_t size_;
+  const std::shared_ptr<const Mapping> mapping_;
+  const uint64_t base_;
+  const FileRef ref_;
   Bytes segment_;
   SegmentHeader header_;
-  std::vector<Section> sections_;
+  std::vector<Section> sections_;  // BSUM last
   uint32_t checks_crc_ = 0;
   Digest content_root_{};
   mutable std::atomic<bool> checks_good_ = false;
@@ -166,6 +179,28 @@ class CheckedSection {
   BlockCheck extra_;
   unsigned shift_;
   mutable std::vector<std::atomic<uint64_t>> good_;
+};
+
+// Fixed-width numbers of a section, each checked before it is first read.
+template <class T>
+class CheckedColumn {
+ public:
+  CheckedColumn(const SegmentFile& file, SectionName name, uint64_t count)
+      : checked_(file, file.require(name, sizeof(T), count)), data_(file.data<T>(checked_.section())) {}
+
+  const T& operator[](uint64_t i) const {  // REQUIRES: i < count
+    checked_.check(i * sizeof(T), sizeof(T));
+    return data_[i];
+  }
+  std::span<const T> all() const {
+    checked_.check_all();
+    return {data_, checked_.section().count};
+  }
+  const Section& section() const { return checked_.section(); }
+
+ private:
+  CheckedSection checked_;
+  const T* data_;
 };
 
 }  // namespace lamina

@@ -16,7 +16,7 @@ struct VectorSegmentInfo {
 };
 
 // Writes `part` as a segment to the end of `out`; see SegmentWriter. The part is trusted.
-FileRef write_vector_segment(WritableFile& out, const Part& part, const VectorSegmentInfo& info, const Hasher& hasher);
+FileRef write_vector_segment(Publication& out, const Part& part, const VectorSegmentInfo& info, const Hasher& hasher);
 
 // Immutable; any thread.
 class VectorSegment {
@@ -32,7 +32,10 @@ class VectorSegment {
 // Opens in time that does not grow with the rows. CorruptionError also if it is not of this spec, fingerprint and id.
 // For a Part that keeps it alive: std::shared_ptr<const Part>(segment, &segment->part()).
 std::shared_ptr<const VectorSegment> open_vector_segment(std::shared_ptr<const Mapping> mapping, const FileRef& ref,
-                                                         const VectorSegmentInfo& info, const Hasher& hasher,
-                                                         uint64_t base = 0);
+                                                         const VectorSegmentInfo& info, const Hasher& hasher);
+// The same for a segment inside a larger file, where it begins at `base`.
+std::shared_ptr<const VectorSegment> open_vector_segment_at(uint64_t base, std::shared_ptr<const Mapping> mapping,
+                                                            const FileRef& ref, const VectorSegmentInfo& info,
+                                                            const Hasher& hasher);
 
 }  // namespace lamina

@@ -1,0 +1,274 @@
+// The payload of a frame: operations to bytes and back.
+#include <algorithm>
+
+#include "base/error.h"
+#include "segment/finite.h"
+#include "segment/format.h"
+#include "segment/log_format.h"
+
+namespace lamina {
+namespace {
+
+enum class OperationKind : uint8_t { kPut = 1, kDelete = 2 };
+constexpr size_t kOperationHeaderBytes = 24;
+constexpr size_t kLeastRowBytes = 8 + 8 + 8 + 16 + 4 + 4 + 1;
+constexpr uint32_t kMaxDim = 65536;
+
+void zeros(ByteWriter& out, size_t n) {
+  for (size_t i = 0; i < n; ++i) out.u8(0);
+}
+
+void read_zeros(ByteReader& in, size_t n) {
+  const uint64_t offset = in.offset();
+  expect_zero(in.bytes(n), in.file(), offset);
+}
+
+size_t vector_bytes(uint32_t dim, DType dtype) {
+  VectorSpec spec;
+  spec.dim = dim;
+  spec.dtype = dtype;
+  return spec.vector_bytes();
+}
+
+void write_ids(ByteWriter& out, const Ids& ids) {
+  if (ids.kind == IdKind::kInt) {
+    out.bytes(std::as_bytes(ids.ints));
+    return;
+  }
+  for (const std::string_view id : ids.strings) out.u32(static_cast<uint32_t>(id.size()));
+  for (const std::string_view id : ids.strings) out.bytes(as_bytes(id));
+  out.align(8);
+}
+
+void write_scopes(ByteWriter& out, std::span<const RecordFields> fields) {
+  std::vector<std::string_view> names;
+  std::vector<uint32_t> numbers;
+  for (const RecordFields& row : fields) {
+    const auto found = std::ranges::find(names, row.scope);
+    numbers.push_back(static_cast<uint32_t>(found - names.begin()));
+    if (found == names.end()) names.push_back(row.scope);
+  }
+  out.u32(static_cast<uint32_t>(names.size()));
+  for (const std::string_view name : names) out.string(name);
+  out.bytes(as_bytes(numbers));
+  out.align(8);
+}
+
+void write_vectors(ByteWriter& out, const PutOperation& put) {
+  out.u32(static_cast<uint32_t>(put.provenance.size()));
+  if (put.provenance.empty()) {
+    out.u32(0);
+    return;
+  }
+  out.u32(put.dim);
+  out.bytes(std::as_bytes(std::span(put.fingerprint)));
+  out.u8(static_cast<uint8_t>(put.dtype));
+  zeros(out, 7);
+  out.bytes(std::as_bytes(put.provenance));
+  out.bytes(put.vectors);
+}
+
+void write_body(ByteWriter& out, const PutOperation& put) {
+  out.u32(static_cast<uint32_t>(put.ids.size()));
+  out.u8(static_cast<uint8_t>(put.ids.kind));
+  zeros(out, 3);
+  for (const RecordFields& row : put.fields) out.u64(row.rid);
+  for (const RecordFields& row : put.fields) out.i64(row.created_us);
+  for (const RecordFields& row : put.fields) out.i64(row.updated_us);
+  for (const RecordFields& row : put.fields) out.bytes(std::as_bytes(std::span(row.content_hash)));
+  write_ids(out, put.ids);
+  write_scopes(out, put.fields);
+  out.bytes(std::as_bytes(put.fates));
+  out.align(8);
+  out.u64(put.columns.size());
+  out.bytes(put.columns);
+  out.align(8);
+  write_vectors(out, put);
+}
+
+void write_body(ByteWriter& out, const DeleteOperation& erase) {
+  out.u32(static_cast<uint32_t>(erase.rids.size()));
+  out.u32(0);
+  out.bytes(std::as_bytes(erase.rids));
+}
+
+}  // namespace
+
+std::vector<std::byte> encode_operations(std::span<const Operation> operations) {
+  ByteWriter out;
+  out.u32(static_cast<uint32_t>(operations.size()));
+  out.u32(0);
+  for (const Operation& operation : operations) {
+    const bool put = std::holds_alternative<PutOperation>(operation);
+    out.u8(static_cast<uint8_t>(put ? OperationKind::kPut : OperationKind::kDelete));
+    zeros(out, 7);
+    out.u64(std::visit([](const auto& o) { return o.collection; }, operation));
+    const size_t length_at = out.size();
+    out.u64(0);
+    const size_t body_at = out.size();
+    // Everything before is a multiple of 8, so the body aligns as if it stood alone.
+    std::visit([&](const auto& o) { write_body(out, o); }, operation);
+    out.patch<uint64_t>(length_at, out.size() - body_at);
+    out.align(8);
+  }
+  return out.take();
+}
+
+struct DecodedOperations::Storage {
+  std::vector<int64_t> int_ids;
+  std::vector<std::string_view> string_ids;
+  std::vector<RecordFields> fields;
+  std::vector<VectorFate> fates;
+  std::vector<Provenance> provenance;
+  std::vector<uint64_t> rids;
+};
+
+// Reads one operation's body.
+struct OperationDecoder {
+  ByteReader& in;
+  DecodedOperations::Storage& storage;
+
+  template <class T>
+  void expect_unique(std::vector<T> values, const char* what) const {
+    if (std::ranges::adjacent_find(values, std::ranges::greater_equal{}) == values.end()) return;
+    std::ranges::sort(values);
+    if (std::ranges::adjacent_find(values) != values.end())
+      in.corrupt(std::string("each ") + what + " once", "one twice");
+  }
+
+  template <class T>
+  std::vector<T> values(size_t count) {
+    const Bytes bytes = in.bytes(count * sizeof(T));
+    std::vector<T> result(count);
+    if (!bytes.empty()) std::memcpy(result.data(), bytes.data(), bytes.size());
+    return result;
+  }
+
+  Ids ids(IdKind kind, size_t rows) {
+    Ids result;
+    result.kind = kind;
+    if (kind == IdKind::kInt) {
+      storage.int_ids = values<int64_t>(rows);
+      expect_unique(storage.int_ids, "id");
+      result.ints = storage.int_ids;
+      return result;
+    }
+    for (const uint32_t length : values<uint32_t>(rows)) storage.string_ids.push_back(as_text(in.bytes(length)));
+    in.align(8);
+    expect_unique(storage.string_ids, "id");
+    result.strings = storage.string_ids;
+    return result;
+  }
+
+  void scopes() {
+    std::vector<std::string_view> names(read_count(in, 4));
+    for (std::string_view& name : names) name = as_text(in.bytes(in.u32()));
+    for (RecordFields& row : storage.fields) {
+      const uint32_t number = in.u32();
+      if (number >= names.size()) in.corrupt("a scope below " + std::to_string(names.size()), std::to_string(number));
+      row.scope = names[number];
+    }
+    in.align(8);
+  }
+
+  void fields(size_t rows, uint64_t version) {
+    storage.fields.resize(rows);
+    std::vector<uint64_t> rids = values<uint64_t>(rows);
+    for (size_t i = 0; i < rows; ++i) storage.fields[i].rid = rids[i];
+    expect_unique(std::move(rids), "rid");
+    for (RecordFields& row : storage.fields) row.created_us = in.i64();
+    for (RecordFields& row : storage.fields) row.updated_us = in.i64();
+    for (RecordFields& row : storage.fields) {
+      row.content_hash = read_array<16, uint8_t>(in);
+      row.version = version;
+    }
+  }
+
+  uint64_t fates(size_t rows) {
+    uint64_t given = 0;
+    for (const uint8_t fate : values<uint8_t>(rows)) {
+      if (fate > static_cast<uint8_t>(VectorFate::kNone)) in.corrupt("a fate of 0, 1 or 2", std::to_string(fate));
+      storage.fates.push_back(static_cast<VectorFate>(fate));
+      given += storage.fates.back() == VectorFate::kGiven ? 1 : 0;
+    }
+    in.align(8);
+    return given;
+  }
+
+  void vectors(PutOperation& put, uint64_t given) {
+    const uint32_t count = in.u32();
+    if (count != given) in.corrupt(std::to_string(given) + " vectors, as the fates say", std::to_string(count));
+    put.dim = in.u32();
+    if (count == 0) {
+      if (put.dim != 0) in.corrupt("zero", std::to_string(put.dim));
+      return;
+    }
+    put.fingerprint = read_array<32, uint8_t>(in);
+    const uint8_t dtype = in.u8();
+    if (dtype > static_cast<uint8_t>(DType::kBits)) too_new(in.file(), "dtype " + std::to_string(dtype));
+    put.dtype = static_cast<DType>(dtype);
+    if (dtype == 0 || put.dim == 0 || put.dim > kMaxDim || (put.dtype == DType::kBits && put.dim % 8 != 0)) {
+      in.corrupt("a dim and a dtype", std::to_string(put.dim) + " and " + std::to_string(dtype));
+    }
+    read_zeros(in, 7);
+    storage.provenance = values<Provenance>(count);
+    put.provenance = storage.provenance;
+    put.vectors = in.bytes(uint64_t{count} * vector_bytes(put.dim, put.dtype));
+    if (first_not_finite(put.vectors, put.dtype) != kAllFinite) in.corrupt("numbers in the vectors", "NaN or infinity");
+  }
+
+  PutOperation put(uint64_t collection, uint64_t version) {
+    PutOperation put;
+    put.collection = collection;
+    const uint32_t rows = read_count(in, kLeastRowBytes);
+    const uint8_t id_kind = in.u8();
+    if (id_kind < 1 || id_kind > 2) in.corrupt("id kind 1 or 2", std::to_string(id_kind));
+    read_zeros(in, 3);
+    fields(rows, version);
+    put.ids = ids(static_cast<IdKind>(id_kind), rows);
+    scopes();
+    const uint64_t given = fates(rows);
+    put.columns = in.bytes(in.u64());
+    in.align(8);
+    vectors(put, given);
+    put.fields = storage.fields;
+    put.fates = storage.fates;
+    return put;
+  }
+
+  DeleteOperation erase(uint64_t collection) {
+    const uint32_t count = read_count(in, sizeof(uint64_t));
+    read_zeros(in, 4);
+    storage.rids = values<uint64_t>(count);
+    expect_unique(storage.rids, "rid");
+    return {collection, storage.rids};
+  }
+};
+
+DecodedOperations::DecodedOperations(const LogFrame& frame, const std::string& file) {
+  ByteReader in(frame.payload, file, frame.offset + kFrameHeaderBytes);
+  const uint32_t count = read_count(in, kOperationHeaderBytes);
+  read_zeros(in, 4);
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint8_t kind = in.u8();
+    if (kind == 0) in.corrupt("a kind of operation", "0");
+    if (kind > static_cast<uint8_t>(OperationKind::kDelete)) too_new(file, "log operation " + std::to_string(kind));
+    read_zeros(in, 7);
+    const uint64_t collection = in.u64();
+    const uint64_t length = in.u64();
+    const uint64_t body_at = in.offset();
+    ByteReader body(in.bytes(length), file, body_at);
+    storage_.push_back(std::make_shared<Storage>());
+    OperationDecoder decoder{body, *storage_.back()};
+    if (kind == static_cast<uint8_t>(OperationKind::kPut)) {
+      operations_.emplace_back(decoder.put(collection, frame.version));
+    } else {
+      operations_.emplace_back(decoder.erase(collection));
+    }
+    body.expect_end();
+    in.align(8);
+  }
+  in.expect_end();
+}
+
+}  // namespace lamina

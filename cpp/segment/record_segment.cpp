@@ -1,0 +1,236 @@
+#include "segment/record_segment.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "segment/record_sections.h"
+
+namespace lamina {
+namespace {
+
+// The first of `count` places where before(place) no longer holds.
+template <class Before>
+uint64_t partition_point(uint64_t count, Before before) {
+  uint64_t low = 0;
+  while (count > 0) {
+    const uint64_t half = count / 2;
+    if (before(low + half)) {
+      low += half + 1;
+      count -= half + 1;
+    } else {
+      count = half;
+    }
+  }
+  return low;
+}
+
+class Opened final : public RecordSegment {
+ public:
+  Opened(std::shared_ptr<const Mapping> mapping, const FileRef& ref, const SegmentId& id, const Hasher& hasher)
+      : file_(std::move(mapping), 0, ref, hasher),
+        rows_(rows_of(file_, id)),
+        rids_(file_, kRecordRids, rows_),
+        order_(file_, kIdOrder, rows_),
+        hashes_(file_, kHashes, rows_),
+        times_(file_, kTimes, rows_),
+        versions_(file_, kVersions, rows_),
+        scopes_(file_, kScopes, rows_),
+        blocks_(file_, kBlocks, section(kBlocks).count),
+        columns_(file_, file_.require(kColumns, 1, section(kColumns).length)) {
+    if (id_kind() == IdKind::kInt) {
+      ints_.emplace(file_, kIntIds, rows_);
+    } else {
+      id_offsets_.emplace(file_, kIdOffsets, uint64_t{rows_} + 1);
+      id_bytes_.emplace(file_, file_.require(kIdBytes, 1, section(kIdBytes).length));
+    }
+    read_scope_names();
+  }
+
+  const SegmentFile& file() const override { return file_; }
+  uint32_t rows() const override { return rows_; }
+  IdKind id_kind() const override { return static_cast<IdKind>(file_.header().id_kind); }
+
+  std::span<const uint64_t> rids() const override {
+    const std::span<const uint64_t> all = rids_.all();
+    if (rids_ascend_.load(std::memory_order_acquire)) return all;
+    const auto fall = std::ranges::adjacent_find(all, std::ranges::greater_equal{});
+    if (fall != all.end()) {
+      file_.corrupt(rids_.section(), static_cast<uint64_t>(fall - all.begin()) + 1,
+                    "a rid above " + std::to_string(*fall), std::to_string(fall[1]));
+    }
+    rids_ascend_.store(true, std::memory_order_release);
+    return all;
+  }
+
+  std::optional<uint32_t> find(Id id) const override {
+    if (std::holds_alternative<int64_t>(id) != (id_kind() == IdKind::kInt)) return {};
+    const uint64_t place = partition_point(rows_, [&](uint64_t i) { return id_at(row_at(i)) < id; });
+    if (place == rows_ || id_at(row_at(place)) != id) return {};
+    return row_at(place);
+  }
+
+  std::optional<uint32_t> find_rid(uint64_t rid) const override {
+    const uint64_t row = partition_point(rows_, [&](uint64_t i) { return rids_[i] < rid; });
+    if (row == rows_ || rids_[row] != rid) return {};
+    return static_cast<uint32_t>(row);
+  }
+
+  Id id_at(uint32_t row) const override {
+    if (ints_) return (*ints_)[row];
+    const uint64_t begin = (*id_offsets_)[row];
+    const uint64_t end = (*id_offsets_)[uint64_t{row} + 1];
+    if (begin > end || end > id_bytes_->section().length) {
+      file_.corrupt(id_offsets_->section(), row, "an id within IDSB",
+                    std::to_string(begin) + " to " + std::to_string(end));
+    }
+    id_bytes_->check(begin, end - begin);
+    return as_text(file_.bytes(id_bytes_->section()).subspan(begin, end - begin));
+  }
+
+  RecordFields fields_at(uint32_t row) const override {
+    RecordFields fields;
+    fields.rid = rids_[row];
+    fields.version = versions_[row];
+    fields.created_us = times_[row].created_us;
+    fields.updated_us = times_[row].updated_us;
+    fields.content_hash = hashes_[row];
+    const uint32_t scope = scopes_[row];
+    if (scope >= scope_names_.size()) {
+      file_.corrupt(scopes_.section(), row, "a scope below " + std::to_string(scope_names_.size()),
+                    std::to_string(scope));
+    }
+    fields.scope = scope_names_[scope];
+    return fields;
+  }
+
+  uint32_t block_count() const override { return static_cast<uint32_t>(blocks_.section().count); }
+
+  uint32_t block_of(uint32_t row) const override {
+    const std::span<const BlockEntry> blocks = checked_blocks();
+    const auto after = std::ranges::upper_bound(blocks, uint64_t{row}, {}, &BlockEntry::first_row);
+    return static_cast<uint32_t>(after - blocks.begin()) - 1;
+  }
+
+  Block block(uint32_t number) const override {
+    const BlockEntry& entry = checked_blocks()[number];
+    columns_.check(entry.offset, entry.length);
+    return {number, static_cast<uint32_t>(entry.first_row), static_cast<uint32_t>(entry.rows),
+            file_.bytes(columns_.section()).subspan(entry.offset, entry.length)};
+  }
+
+  void verify(const Hasher& hasher, const VerifyProgress& progress) const override {
+    file_.verify(hasher, progress);
+    rids();
+    for (uint64_t i = 0; i < rows_; ++i) {
+      fields_at(static_cast<uint32_t>(i));
+      if (i > 0 && id_at(row_at(i - 1)) >= id_at(row_at(i))) {
+        file_.corrupt(order_.section(), i, "rows by ascending id", std::to_string(row_at(i)));
+      }
+    }
+    verify_ids();
+    verify_gaps();
+  }
+
+ private:
+  static uint32_t rows_of(const SegmentFile& file, const SegmentId& id) {
+    const SegmentHeader& header = file.header();
+    if (header.kind != SegmentKind::kRecords) file.corrupt(24, "a record segment", "another kind");
+    if (header.id_kind == 0) file.corrupt(26, "id kind 1 or 2", "0");
+    if (header.id != id) file.corrupt(32, "segment id " + hex(id), hex(header.id));
+    return static_cast<uint32_t>(header.rows);
+  }
+
+  const Section& section(SectionName name) const {
+    const Section* found = file_.find(name);
+    if (found == nullptr) file_.corrupt(0, "a section " + text_of(name), "none");
+    return *found;
+  }
+
+  void read_scope_names() {
+    const Section& names = section(kScopeNames);
+    file_.require(kScopeNames, 0, names.count);
+    file_.check_all(names);
+    ByteReader in = file_.reader(names);
+    std::set<std::string_view> seen;
+    for (uint64_t i = 0; i < names.count; ++i) {
+      scope_names_.push_back(as_text(in.bytes(in.u32())));
+      if (!seen.insert(scope_names_.back()).second) in.corrupt("each scope once", "one twice");
+    }
+    in.expect_end();
+  }
+
+  uint32_t row_at(uint64_t place) const {
+    const uint32_t row = order_[place];
+    if (row >= rows_)
+      file_.corrupt(order_.section(), place, "a row below " + std::to_string(rows_), std::to_string(row));
+    return row;
+  }
+
+  // All entries, which cover the rows and lie in COLS one behind the other.
+  std::span<const BlockEntry> checked_blocks() const {
+    const std::span<const BlockEntry> blocks = blocks_.all();
+    if (blocks_good_.load(std::memory_order_acquire)) return blocks;
+    uint64_t row = 0;
+    uint64_t end = 0;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const BlockEntry& b = blocks[i];
+      const uint64_t room = columns_.section().length;
+      const bool follows = b.first_row == row && b.rows > 0 && b.rows <= rows_ - row;
+      const bool fits = b.offset == round_up(end, kColumnAlignment) && b.offset <= room && b.length <= room - b.offset;
+      if (!follows || !fits) file_.corrupt(blocks_.section(), i, "the next block", "one elsewhere");
+      row += b.rows;
+      end = b.offset + b.length;
+    }
+    if (row != rows_ || end != columns_.section().length) {
+      file_.corrupt(blocks_.section(), blocks.size(), "blocks of " + std::to_string(rows_) + " rows",
+                    std::to_string(row));
+    }
+    blocks_good_.store(true, std::memory_order_release);
+    return blocks;
+  }
+
+  void verify_ids() const {
+    if (ints_) return;
+    const std::span<const uint64_t> offsets = id_offsets_->all();
+    if (offsets.front() != 0 || offsets.back() != id_bytes_->section().length) {
+      file_.corrupt(id_offsets_->section(), 0, "ids that fill IDSB", std::to_string(offsets.back()));
+    }
+  }
+
+  void verify_gaps() const {
+    uint64_t end = 0;
+    for (const BlockEntry& b : checked_blocks()) {
+      const Section& columns = columns_.section();
+      expect_zero(file_.bytes(columns).subspan(end, b.offset - end), file_.path(), columns.offset + end);
+      end = b.offset + b.length;
+    }
+  }
+
+  const SegmentFile file_;
+  const uint32_t rows_;
+  const CheckedColumn<uint64_t> rids_;
+  const CheckedColumn<uint32_t> order_;
+  const CheckedColumn<ContentHash> hashes_;
+  const CheckedColumn<RecordTimes> times_;
+  const CheckedColumn<uint64_t> versions_;
+  const CheckedColumn<uint32_t> scopes_;
+  const CheckedColumn<BlockEntry> blocks_;
+  const CheckedSection columns_;
+  std::optional<CheckedColumn<int64_t>> ints_;
+  std::optional<CheckedColumn<uint64_t>> id_offsets_;
+  std::optional<CheckedSection> id_bytes_;
+  std::vector<std::string_view> scope_names_;
+  mutable std::atomic<bool> rids_ascend_ = false;
+  mutable std::atomic<bool> blocks_good_ = false;
+};
+
+}  // namespace
+
+std::shared_ptr<const RecordSegment> open_record_segment(std::shared_ptr<const Mapping> mapping, const FileRef& ref,
+                                                         const SegmentId& id, const Hasher& hasher) {
+  expect_whole_file(*mapping, ref);
+  return std::make_shared<Opened>(std::move(mapping), ref, id, hasher);
+}
+
+}  // namespace lamina

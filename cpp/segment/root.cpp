@@ -1,0 +1,96 @@
+#include "segment/root.h"
+
+#include <set>
+
+namespace lamina {
+namespace {
+
+constexpr size_t kLeastCollectionBytes = 8 + 4 + 8 + 48 + 4;
+
+void write_log(ByteWriter& out, const LogWitness& log) {
+  out.u64(log.number);
+  out.u64(log.start);
+  out.u64(log.end);
+  out.u32(log.witness);
+  out.u8(log.clean ? 1 : 0);
+  for (int i = 0; i < 3; ++i) out.u8(0);
+  out.u64(0);
+}
+
+LogWitness read_log(ByteReader& in) {
+  LogWitness log;
+  log.number = in.u64();
+  log.start = in.u64();
+  log.end = in.u64();
+  if (log.start > log.end) in.corrupt("a log that starts before " + std::to_string(log.end), std::to_string(log.start));
+  log.witness = in.u32();
+  const uint8_t clean = in.u8();
+  if (clean > 1) in.corrupt("0 or 1", std::to_string(clean));
+  log.clean = clean == 1;
+  const uint32_t zeros = in.u8() | in.u8() | in.u8();
+  if (zeros != 0 || in.u64() != 0) in.corrupt("zero", "something else");
+  return log;
+}
+
+std::vector<Root::Collection> read_collections(ByteReader& in) {
+  std::vector<Root::Collection> collections(read_count(in, kLeastCollectionBytes));
+  std::set<uint64_t> ids;
+  std::set<std::string> names;
+  for (Root::Collection& collection : collections) {
+    collection.id = in.u64();
+    if (!ids.insert(collection.id).second) in.corrupt("each collection once", std::to_string(collection.id));
+    collection.name = in.string();
+    if (!names.insert(collection.name).second) in.corrupt("each name once", "'" + collection.name + "' again");
+    collection.version = in.u64();
+    collection.manifest = read_ref(in);
+    collection.extensions = read_extensions(in);
+  }
+  return collections;
+}
+
+}  // namespace
+
+std::vector<std::byte> encode_root(const Root& root) {
+  ByteWriter payload;
+  payload.bytes(root.store);
+  payload.u64(root.seq);
+  payload.u64(root.version);
+  payload.u32(root.timeline);
+  payload.i64(root.time_us);
+  payload.bytes(root.parent);
+  payload.u64(root.next_file);
+  payload.u64(root.next_collection);
+  payload.string(root.settings);
+  write_log(payload, root.log);
+  payload.u32(static_cast<uint32_t>(root.collections.size()));
+  for (const Root::Collection& collection : root.collections) {
+    payload.u64(collection.id);
+    payload.string(collection.name);
+    payload.u64(collection.version);
+    write_ref(payload, collection.manifest);
+    write_extensions(payload, collection.extensions);
+  }
+  write_extensions(payload, root.extensions);
+  return seal_document(DocumentKind::kRoot, payload.view());
+}
+
+Root decode_root(const Document& document, const std::string& file) {
+  ByteReader in(document.payload, file, document.offset);
+  Root root;
+  root.store = read_array<16, std::byte>(in);
+  root.seq = in.u64();
+  root.version = in.u64();
+  root.timeline = in.u32();
+  root.time_us = in.i64();
+  root.parent = read_array<32, std::byte>(in);
+  root.next_file = in.u64();
+  root.next_collection = in.u64();
+  root.settings = in.string();
+  root.log = read_log(in);
+  root.collections = read_collections(in);
+  root.extensions = read_extensions(in);
+  in.expect_end();
+  return root;
+}
+
+}  // namespace lamina
