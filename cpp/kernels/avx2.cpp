@@ -12,37 +12,21 @@ LAMINA_INLINE __m256i first_of_8(size_t rest) {
 }
 
 struct F32 {
-  using Stored = float;
+  using Element = float;
+  static constexpr size_t kStep = 8;
   LAMINA_INLINE __m256 load(const float* p) { return _mm256_loadu_ps(p); }
   LAMINA_INLINE __m256 load(const float* p, size_t rest) { return _mm256_maskload_ps(p, first_of_8(rest)); }
 };
 
 struct F16 {
-  using Stored = f16;
+  using Element = f16;
+  static constexpr size_t kStep = 8;
   LAMINA_INLINE __m256 load(const f16* p) { return _mm256_cvtph_ps(load_16(p)); }
   LAMINA_INLINE __m256 load(const f16* p, size_t rest) { return _mm256_cvtph_ps(load_first(p, 2 * rest)); }
 };
 
-// Four chains for each of two vectors: sixteen registers do not hold four vectors' worth.
 template <class From>
-struct FloatOp : Floats256 {
-  using Query = float;
-  using Stored = typename From::Stored;
-  static constexpr size_t kStep = 8;
-  static constexpr size_t kChains = 4;
-  static constexpr size_t kTogether = 2;
-  template <class... Rest>
-  LAMINA_INLINE __m256 query(const float* p, Rest... rest) {
-    return F32::load(p, rest...);
-  }
-  template <class... Rest>
-  LAMINA_INLINE __m256 stored(const Stored* p, Rest... rest) {
-    return From::load(p, rest...);
-  }
-};
-
-template <class From>
-struct FloatL2 : FloatOp<From> {
+struct FloatL2 : Floats256, Loads<F32, From> {
   LAMINA_INLINE __m256 add(__m256 sum, __m256 a, __m256 b) {
     const __m256 difference = _mm256_sub_ps(a, b);
     return _mm256_fmadd_ps(difference, difference, sum);
@@ -50,56 +34,26 @@ struct FloatL2 : FloatOp<From> {
 };
 
 template <class From>
-struct FloatIp : FloatOp<From> {
+struct FloatIp : Floats256, Loads<F32, From> {
   LAMINA_INLINE __m256 add(__m256 sum, __m256 a, __m256 b) { return _mm256_fmadd_ps(a, b, sum); }
 };
 
-struct I8Op : Ints256 {
-  using Query = int8_t;
-  using Stored = int8_t;
-  using Result = int32_t;
-  static constexpr size_t kStep = Words256::kStep;
-  static constexpr size_t kChains = 2;
-  static constexpr size_t kTogether = 4;
-  template <class... Rest>
-  LAMINA_INLINE __m256i query(const int8_t* p, Rest... rest) {
-    return Words256::load(p, rest...);
-  }
-  template <class... Rest>
-  LAMINA_INLINE __m256i stored(const int8_t* p, Rest... rest) {
-    return Words256::load(p, rest...);
-  }
-};
-
-struct I8L2 : I8Op {
+struct I8L2 : Ints256, Loads<Words256> {
   LAMINA_INLINE __m256i add(__m256i sum, __m256i a, __m256i b) {
     const __m256i difference = _mm256_sub_epi16(a, b);
     return _mm256_add_epi32(sum, _mm256_madd_epi16(difference, difference));
   }
 };
 
-struct I8Ip : I8Op {
+struct I8Ip : Ints256, Loads<Words256> {
   LAMINA_INLINE __m256i add(__m256i sum, __m256i a, __m256i b) {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
   }
 };
 
 // The bits of each nibble are looked up, then the bytes are added up.
-struct Hamming : Ints256 {
-  using Query = uint8_t;
-  using Stored = uint8_t;
+struct Hamming : Ints256, Loads<Bytes256<uint8_t>> {
   using Result = uint32_t;
-  static constexpr size_t kStep = Bytes256::kStep;
-  static constexpr size_t kChains = 1;
-  static constexpr size_t kTogether = 4;
-  template <class... Rest>
-  LAMINA_INLINE __m256i query(const uint8_t* p, Rest... rest) {
-    return Bytes256::load(p, rest...);
-  }
-  template <class... Rest>
-  LAMINA_INLINE __m256i stored(const uint8_t* p, Rest... rest) {
-    return Bytes256::load(p, rest...);
-  }
   LAMINA_INLINE __m256i add(__m256i sum, __m256i a, __m256i b) {
     const __m256i bits_of = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     const __m256i nibble = _mm256_set1_epi8(15);

@@ -13,6 +13,9 @@ struct Floats256 {
   using Lanes = __m256;
   using Result = float;
   static constexpr bool kBiased = false;
+  // Four chains for each of two vectors: sixteen registers do not hold four vectors' worth.
+  static constexpr size_t kChains = 4;
+  static constexpr size_t kTogether = 2;
 
   LAMINA_INLINE __m256 zero() { return _mm256_setzero_ps(); }
   LAMINA_INLINE __m256 join(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
@@ -33,7 +36,10 @@ struct Floats256 {
 // Counters of 64 bits may be summed as pairs of 32, as long as the upper half stays zero.
 struct Ints256 {
   using Lanes = __m256i;
+  using Result = int32_t;
   static constexpr bool kBiased = false;
+  static constexpr size_t kChains = 2;
+  static constexpr size_t kTogether = 4;
 
   LAMINA_INLINE __m256i zero() { return _mm256_setzero_si256(); }
   LAMINA_INLINE __m256i join(__m256i a, __m256i b) { return _mm256_add_epi32(a, b); }
@@ -74,7 +80,9 @@ LAMINA_INLINE __m128i load_first(const void* from, size_t count) {
 LAMINA_INLINE __m128i load_16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 
 // 32 bytes as they are.
+template <class Byte>
 struct Bytes256 {
+  using Element = Byte;
   static constexpr size_t kStep = 32;
   LAMINA_INLINE __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   LAMINA_INLINE __m256i load(const void* p, size_t rest) {
@@ -86,6 +94,7 @@ struct Bytes256 {
 
 // 16 signed bytes, widened to 16 bits: their differences and products of pairs are exact.
 struct Words256 {
+  using Element = int8_t;
   static constexpr size_t kStep = 16;
   LAMINA_INLINE __m256i load(const int8_t* p) { return _mm256_cvtepi8_epi16(load_16(p)); }
   LAMINA_INLINE __m256i load(const int8_t* p, size_t rest) { return _mm256_cvtepi8_epi16(load_first(p, rest)); }

@@ -7,25 +7,7 @@
 namespace lamina {
 namespace {
 
-template <class From>
-struct I8Op : Ints256 {
-  using Query = int8_t;
-  using Stored = int8_t;
-  using Result = int32_t;
-  static constexpr size_t kStep = From::kStep;
-  static constexpr size_t kChains = 2;
-  static constexpr size_t kTogether = 4;
-  template <class... Rest>
-  LAMINA_INLINE __m256i query(const int8_t* p, Rest... rest) {
-    return From::load(p, rest...);
-  }
-  template <class... Rest>
-  LAMINA_INLINE __m256i stored(const int8_t* p, Rest... rest) {
-    return From::load(p, rest...);
-  }
-};
-
-struct I8L2 : I8Op<Words256> {
+struct I8L2 : Ints256, Loads<Words256> {
   LAMINA_INLINE __m256i add(__m256i sum, __m256i a, __m256i b) {
     const __m256i difference = _mm256_sub_epi16(a, b);
     return _mm256_dpwssd_avx_epi32(sum, difference, difference);
@@ -33,7 +15,7 @@ struct I8L2 : I8Op<Words256> {
 };
 
 // VPDPBUSD wants one operand unsigned: (b + 128) · a = b · a + 128 Σa, and 128 Σa is the same for every b.
-struct I8Ip : I8Op<Bytes256> {
+struct I8Ip : Ints256, Loads<Bytes256<int8_t>> {
   static constexpr bool kBiased = true;
   LAMINA_INLINE __m256i bias() { return _mm256_set1_epi8(-128); }
   LAMINA_INLINE __m256i add(__m256i sum, __m256i a, __m256i b) {

@@ -9,13 +9,15 @@ namespace lamina {
 namespace {
 
 struct F32 {
-  using Stored = float;
+  using Element = float;
+  static constexpr size_t kStep = 16;
   LAMINA_INLINE __m512 load(const float* p) { return _mm512_loadu_ps(p); }
   LAMINA_INLINE __m512 load(const float* p, size_t rest) { return _mm512_maskz_loadu_ps(first_of_16(rest), p); }
 };
 
 struct F16 {
-  using Stored = f16;
+  using Element = f16;
+  static constexpr size_t kStep = 16;
   LAMINA_INLINE __m512 load(const f16* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
@@ -25,24 +27,7 @@ struct F16 {
 };
 
 template <class From>
-struct FloatOp : Floats512 {
-  using Query = float;
-  using Stored = typename From::Stored;
-  static constexpr size_t kStep = 16;
-  static constexpr size_t kChains = 4;
-  static constexpr size_t kTogether = 4;
-  template <class... Rest>
-  LAMINA_INLINE __m512 query(const float* p, Rest... rest) {
-    return F32::load(p, rest...);
-  }
-  template <class... Rest>
-  LAMINA_INLINE __m512 stored(const Stored* p, Rest... rest) {
-    return From::load(p, rest...);
-  }
-};
-
-template <class From>
-struct FloatL2 : FloatOp<From> {
+struct FloatL2 : Floats512, Loads<F32, From> {
   LAMINA_INLINE __m512 add(__m512 sum, __m512 a, __m512 b) {
     const __m512 difference = _mm512_sub_ps(a, b);
     return _mm512_fmadd_ps(difference, difference, sum);
@@ -50,56 +35,26 @@ struct FloatL2 : FloatOp<From> {
 };
 
 template <class From>
-struct FloatIp : FloatOp<From> {
+struct FloatIp : Floats512, Loads<F32, From> {
   LAMINA_INLINE __m512 add(__m512 sum, __m512 a, __m512 b) { return _mm512_fmadd_ps(a, b, sum); }
 };
 
-struct I8Op : Ints512 {
-  using Query = int8_t;
-  using Stored = int8_t;
-  using Result = int32_t;
-  static constexpr size_t kStep = Words512::kStep;
-  static constexpr size_t kChains = 4;
-  static constexpr size_t kTogether = 4;
-  template <class... Rest>
-  LAMINA_INLINE __m512i query(const int8_t* p, Rest... rest) {
-    return Words512::load(p, rest...);
-  }
-  template <class... Rest>
-  LAMINA_INLINE __m512i stored(const int8_t* p, Rest... rest) {
-    return Words512::load(p, rest...);
-  }
-};
-
-struct I8L2 : I8Op {
+struct I8L2 : Ints512, Loads<Words512> {
   LAMINA_INLINE __m512i add(__m512i sum, __m512i a, __m512i b) {
     const __m512i difference = _mm512_sub_epi16(a, b);
     return _mm512_add_epi32(sum, _mm512_madd_epi16(difference, difference));
   }
 };
 
-struct I8Ip : I8Op {
+struct I8Ip : Ints512, Loads<Words512> {
   LAMINA_INLINE __m512i add(__m512i sum, __m512i a, __m512i b) {
     return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
   }
 };
 
 // The bits of each nibble are looked up, then the bytes are added up.
-struct Hamming : Ints512 {
-  using Query = uint8_t;
-  using Stored = uint8_t;
+struct Hamming : Ints512, Loads<Bytes512<uint8_t>> {
   using Result = uint32_t;
-  static constexpr size_t kStep = Bytes512::kStep;
-  static constexpr size_t kChains = 2;
-  static constexpr size_t kTogether = 4;
-  template <class... Rest>
-  LAMINA_INLINE __m512i query(const uint8_t* p, Rest... rest) {
-    return Bytes512::load(p, rest...);
-  }
-  template <class... Rest>
-  LAMINA_INLINE __m512i stored(const uint8_t* p, Rest... rest) {
-    return Bytes512::load(p, rest...);
-  }
   LAMINA_INLINE __m512i add(__m512i sum, __m512i a, __m512i b) {
     const __m512i bits_of = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     const __m512i nibble = _mm512_set1_epi8(15);

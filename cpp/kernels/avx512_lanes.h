@@ -11,6 +11,8 @@ struct Floats512 {
   using Lanes = __m512;
   using Result = float;
   static constexpr bool kBiased = false;
+  static constexpr size_t kChains = 4;
+  static constexpr size_t kTogether = 4;
 
   LAMINA_INLINE __m512 zero() { return _mm512_setzero_ps(); }
   LAMINA_INLINE __m512 join(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
@@ -32,7 +34,10 @@ struct Floats512 {
 // Counters of 64 bits may be summed as pairs of 32, as long as the upper half stays zero.
 struct Ints512 {
   using Lanes = __m512i;
+  using Result = int32_t;
   static constexpr bool kBiased = false;
+  static constexpr size_t kChains = 4;
+  static constexpr size_t kTogether = 4;
 
   LAMINA_INLINE __m512i zero() { return _mm512_setzero_si512(); }
   LAMINA_INLINE __m512i join(__m512i a, __m512i b) { return _mm512_add_epi32(a, b); }
@@ -52,7 +57,9 @@ LAMINA_INLINE __mmask32 first_of_32(size_t rest) { return (__mmask32{1} << rest)
 LAMINA_INLINE __mmask64 first_of_64(size_t rest) { return (__mmask64{1} << rest) - 1; }
 
 // 64 bytes as they are.
+template <class Byte>
 struct Bytes512 {
+  using Element = Byte;
   static constexpr size_t kStep = 64;
   LAMINA_INLINE __m512i load(const void* p) { return _mm512_loadu_si512(p); }
   LAMINA_INLINE __m512i load(const void* p, size_t rest) { return _mm512_maskz_loadu_epi8(first_of_64(rest), p); }
@@ -60,6 +67,7 @@ struct Bytes512 {
 
 // 32 signed bytes, widened to 16 bits: their differences and products of pairs are exact.
 struct Words512 {
+  using Element = int8_t;
   static constexpr size_t kStep = 32;
   LAMINA_INLINE __m512i load(const int8_t* p) {
     return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

@@ -7,38 +7,20 @@
 namespace lamina {
 namespace {
 
-template <class From>
-struct I8Op : Ints512 {
-  using Query = int8_t;
-  using Stored = int8_t;
-  using Result = int32_t;
-  static constexpr size_t kStep = From::kStep;
-  static constexpr size_t kChains = 4;
-  static constexpr size_t kTogether = 4;
-  template <class... Rest>
-  LAMINA_INLINE __m512i query(const int8_t* p, Rest... rest) {
-    return From::load(p, rest...);
-  }
-  template <class... Rest>
-  LAMINA_INLINE __m512i stored(const int8_t* p, Rest... rest) {
-    return From::load(p, rest...);
-  }
-};
-
-struct I8L2 : I8Op<Words512> {
+struct I8L2 : Ints512, Loads<Words512> {
   LAMINA_INLINE __m512i add(__m512i sum, __m512i a, __m512i b) {
     const __m512i difference = _mm512_sub_epi16(a, b);
     return _mm512_dpwssd_epi32(sum, difference, difference);
   }
 };
 
-struct I8Ip : I8Op<Words512> {
+struct I8Ip : Ints512, Loads<Words512> {
   LAMINA_INLINE __m512i add(__m512i sum, __m512i a, __m512i b) { return _mm512_dpwssd_epi32(sum, a, b); }
 };
 
 // VPDPBUSD does twice as much, but wants one operand unsigned: (b + 128) · a = b · a + 128 Σa. Worth it where
 // several b share 128 Σa.
-struct I8IpShared : I8Op<Bytes512> {
+struct I8IpShared : Ints512, Loads<Bytes512<int8_t>> {
   static constexpr bool kBiased = true;
   LAMINA_INLINE __m512i bias() { return _mm512_set1_epi8(-128); }
   LAMINA_INLINE __m512i add(__m512i sum, __m512i a, __m512i b) {

@@ -7,21 +7,8 @@
 namespace lamina {
 namespace {
 
-struct Hamming : Ints512 {
-  using Query = uint8_t;
-  using Stored = uint8_t;
+struct Hamming : Ints512, Loads<Bytes512<uint8_t>> {
   using Result = uint32_t;
-  static constexpr size_t kStep = Bytes512::kStep;
-  static constexpr size_t kChains = 2;
-  static constexpr size_t kTogether = 4;
-  template <class... Rest>
-  LAMINA_INLINE __m512i query(const uint8_t* p, Rest... rest) {
-    return Bytes512::load(p, rest...);
-  }
-  template <class... Rest>
-  LAMINA_INLINE __m512i stored(const uint8_t* p, Rest... rest) {
-    return Bytes512::load(p, rest...);
-  }
   LAMINA_INLINE __m512i add(__m512i sum, __m512i a, __m512i b) {
     return _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_xor_si512(a, b)));
   }

@@ -54,7 +54,8 @@ f16 to_f16(float value) {
 }
 
 struct F32 {
-  using Stored = float;
+  using Element = float;
+  static constexpr size_t kStep = 4;
   template <class... Rest>
   LAMINA_INLINE Float4 load(const float* p, Rest... rest) {
     return load4<Float4>(p, rest...);
@@ -62,33 +63,22 @@ struct F32 {
 };
 
 struct F16 {
-  using Stored = f16;
+  using Element = f16;
+  static constexpr size_t kStep = 4;
   template <class... Rest>
   LAMINA_INLINE Float4 load(const f16* p, Rest... rest) {
     return widen(load4<Half4>(p, rest...));
   }
 };
 
-template <class From>
-struct FloatOp {
-  using Query = float;
-  using Stored = typename From::Stored;
+struct Floats {
   using Lanes = Float4;
   using Result = float;
-  static constexpr size_t kStep = 4;
   static constexpr size_t kChains = 4;
   static constexpr size_t kTogether = 2;
   static constexpr bool kBiased = false;
 
   LAMINA_INLINE Float4 zero() { return Float4{}; }
-  template <class... Rest>
-  LAMINA_INLINE Float4 query(const float* p, Rest... rest) {
-    return F32::load(p, rest...);
-  }
-  template <class... Rest>
-  LAMINA_INLINE Float4 stored(const Stored* p, Rest... rest) {
-    return From::load(p, rest...);
-  }
   LAMINA_INLINE Float4 join(Float4 a, Float4 b) { return a + b; }
   LAMINA_INLINE float total(Float4 lanes) { return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]); }
   LAMINA_INLINE Float4 sum4(Float4 a, Float4 b, Float4 c, Float4 d) {
@@ -99,12 +89,12 @@ struct FloatOp {
 };
 
 template <class From>
-struct FloatL2 : FloatOp<From> {
+struct FloatL2 : Floats, Loads<F32, From> {
   LAMINA_INLINE Float4 add(Float4 sum, Float4 a, Float4 b) { return sum + (a - b) * (a - b); }
 };
 
 template <class From>
-struct FloatIp : FloatOp<From> {
+struct FloatIp : Floats, Loads<F32, From> {
   LAMINA_INLINE Float4 add(Float4 sum, Float4 a, Float4 b) { return sum + a * b; }
 };
 
@@ -163,7 +153,7 @@ void f32_to_f16(const float* from, f16* to, size_t n) {
 
 void f16_to_f32(const f16* from, float* to, size_t n) {
   size_t i = 0;
-  for (; n - i >= 4; i += 4) FloatOp<F16>::store(to + i, F16::load(from + i));
+  for (; n - i >= 4; i += 4) Floats::store(to + i, F16::load(from + i));
   if (i == n) return;
   const Float4 last = F16::load(from + i, n - i);
   std::memcpy(to + i, &last, (n - i) * sizeof(float));

@@ -41,6 +41,24 @@ LAMINA_INLINE void unroll(const Body& body) {
   unroll(std::make_index_sequence<kCount>{}, body);
 }
 
+// The part of an Op that loads, from types with Element, kStep, load(p) and load(p, rest).
+template <class QueryFrom, class StoredFrom = QueryFrom>
+struct Loads {
+  using Query = typename QueryFrom::Element;
+  using Stored = typename StoredFrom::Element;
+  static constexpr size_t kStep = StoredFrom::kStep;
+  static_assert(kStep == QueryFrom::kStep);
+
+  template <class... Rest>
+  LAMINA_INLINE auto query(const Query* p, Rest... rest) {
+    return QueryFrom::load(p, rest...);
+  }
+  template <class... Rest>
+  LAMINA_INLINE auto stored(const Stored* p, Rest... rest) {
+    return StoredFrom::load(p, rest...);
+  }
+};
+
 template <class Op>
 LAMINA_INLINE typename Op::Lanes join_chains(const typename Op::Lanes (&sums)[Op::kChains]) {
   if constexpr (Op::kChains == 4) return Op::join(Op::join(sums[0], sums[2]), Op::join(sums[1], sums[3]));

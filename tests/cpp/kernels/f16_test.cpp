@@ -1,6 +1,8 @@
 // Goal: both conversions have the same bits on every instruction set, and they are the right ones.
 // Method: all 65,536 halves against arithmetic; the point half way between each two neighbours and the floats on
 // either side of it; random bit patterns against the neighbours that they lie between; all tails at a guard page.
+#include "kernels/kernels.h"
+
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -8,7 +10,6 @@
 #include <limits>
 #include <random>
 
-#include "kernels/kernels.h"
 #include "kernels/variants.h"
 
 namespace lamina {

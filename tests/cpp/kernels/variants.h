@@ -7,6 +7,7 @@
 
 #include <cstring>
 #include <new>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct Variant {
   std::string name;
   Kernels table;
 };
+
+inline void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name; }
 
 inline std::vector<Variant> variants() {
   const CpuFeatures newest = cpu_features();
