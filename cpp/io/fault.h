@@ -42,7 +42,7 @@ struct OperationRecord {
 // from when the rule is made.
 struct OperationRule {
   std::optional<Operation> operation = std::nullopt;
-  std::string path_part = "";
+  std::string path_part = {};
   uint64_t nth = 0;
 };
 

@@ -68,7 +68,7 @@ class FileSystem {
   // Truncates to `size` first; CorruptionError if there are fewer bytes than that.
   virtual std::unique_ptr<WritableFile> open_append(const std::string& path, uint64_t size) = 0;
   virtual std::unique_ptr<Mapping> map(const std::string& path) = 0;
-  // Creates the file; null if another holds it, and goes on holding it for 50 ms (it may be an is_locked()).
+  // Creates the file. Null if another holds it and goes on holding it for 50 ms: an is_locked() does for a moment.
   virtual std::unique_ptr<FileLock> try_lock(const std::string& path) = 0;
   virtual bool is_locked(const std::string& path) = 0;  // by a FileLock, anywhere; false if there is no such file
 
@@ -77,8 +77,8 @@ class FileSystem {
   virtual std::vector<std::string> list(const std::string& directory) = 0;  // names, sorted; not "." and ".."
   virtual void rename(const std::string& from, const std::string& to) = 0;  // replaces `to`
   virtual void remove(const std::string& path) = 0;
-  virtual bool try_lock_and_remove(
-      const std::string& path) = 0;  // removes it unless somebody holds a shared lock on it
+  // Removes it and is true, unless somebody holds a lock on it, shared or exclusive.
+  virtual bool try_lock_and_remove(const std::string& path) = 0;
   virtual void remove_directory(const std::string& path) = 0;
   virtual void sync_directory(const std::string& path) = 0;
   virtual uint64_t free_bytes(const std::string& path) = 0;
@@ -93,8 +93,7 @@ std::string join(const std::string& directory, const std::string& name);
 // power cut may take it away again. Destroyed without commit(), it removes its scratch file, if it can. One thread.
 class Publication {
  public:
-  Publication(FileSystem& fs, const std::string& scratch,
-              const std::string& label);  // label: for who looks into scratch
+  Publication(FileSystem& fs, const std::string& scratch, const std::string& label);  // label: of the scratch file
   ~Publication();
   Publication(const Publication&) = delete;
   Publication& operator=(const Publication&) = delete;

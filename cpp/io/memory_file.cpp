@@ -130,12 +130,9 @@ class MemoryLock : public FileLock {
 uint64_t PowerCut::kept_of(uint64_t bytes) {
   if (seed_ < 2) return seed_ == 0 ? 0 : bytes;
   switch (random_.uniform(4)) {
-    case 0:
-      return 0;
-    case 1:
-      return bytes;
-    default:
-      return random_.uniform(bytes + 1);
+    case 0: return 0;
+    case 1: return bytes;
+    default: return random_.uniform(bytes + 1);
   }
 }
 

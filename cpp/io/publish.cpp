@@ -16,9 +16,10 @@ std::unique_ptr<WritableFile> create_scratch(FileSystem& fs, const std::string& 
   static std::atomic<uint64_t> next = 0;
   constexpr int kAttempts = 1000;
   for (int attempt = 1;; ++attempt) {
-    const std::string unique = std::to_string(getpid()) + "." + std::to_string(next++);
+    std::string name = label + "." + std::to_string(getpid());
+    name.append(".").append(std::to_string(next++));
     try {
-      return fs.create(join(scratch, label + "." + unique));
+      return fs.create(join(scratch, name));
     } catch (const StorageError& e) {
       if (e.error_number != EEXIST || attempt == kAttempts) throw;
     }

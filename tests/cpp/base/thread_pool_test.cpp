@@ -19,7 +19,7 @@
 #include <vector>
 
 // Threads in a forked child are what is tested here; ThreadSanitizer would end the child for it.
-extern "C" const char* __tsan_default_options();
+extern "C" __attribute__((visibility("default"))) const char* __tsan_default_options();
 extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
 
 namespace lamina {
