@@ -26,7 +26,7 @@ TEST(RowIndexTest, FindsTheNewestRowThatMatches) {
     const uint32_t found = index.find(mix(key), [&](uint32_t row) { return keys[row] == key; });
     EXPECT_EQ(found, newest.contains(key) ? newest[key] : RowIndex::kNone);
     const uint32_t early = index.find(mix(key), [&](uint32_t row) { return row < 700 && keys[row] == key; });
-    if (early != RowIndex::kNone) EXPECT_LT(early, 700u);
+    EXPECT_TRUE(early < 700 || early == RowIndex::kNone);
   }
 }
 
