@@ -1,0 +1,193 @@
+"""A collection: records of one model, to be searched, read and written."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from lamina import writes
+from lamina.errors import ClosedError, NotFoundError
+from lamina.models import Embed, Model, mismatch
+from lamina.snapshot import DEFAULT_INCLUDE, Snapshot
+from lamina.writer import Writer
+from lamina.writes import WriteResult
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lamina import _core
+    from lamina.hits import BatchHits, Hits
+    from lamina.records import Records
+    from lamina.refresh import RefreshReport
+    from lamina.store import Store
+
+__all__ = ["Collection", "WriteResult"]
+
+
+class Collection(Writer[WriteResult]):
+    """A collection of a store: `store.create_collection(name, model=…)`, `store.get_collection(name)`.
+
+    Reading methods answer from the newest acknowledged version, each call from one. Safe from any thread; searches
+    never wait for writers. `name` and `model` are attributes.
+
+    Every method raises ClosedError once the collection or its store handle is closed, NotFoundError once the
+    collection is dropped, and CorruptionError where it meets damaged bytes. Every write raises ReadOnlyError in a store
+    that was opened for reading, ConflictError if `if_version=` is given and the collection is at another version,
+    ModelMismatchError if `model=` or tagged vectors name another model, DimensionMismatchError, InvalidVectorError (NaN
+    or infinity), and StorageError where the system refuses. A write that raises has changed nothing.
+    """
+
+    def __init__(self, store: Store, core: _core.Collection, model: Model) -> None:
+        self.name: str = core.name
+        self.model = model
+        self._store = store
+        self._core = core
+        self._take = core.snapshot  # replaced when the collection is closed or dropped
+        self._cache = store._shared.cache
+        self._reopen = functools.partial(open_collection, store.path, self.name)
+
+    # Reading
+
+    def snapshot(self) -> Snapshot:
+        """The newest version, pinned: later writes do not change what it answers. Costs nothing."""
+        return Snapshot(self._take(), self.name, self.model, self._cache, self._reopen)
+
+    @property
+    def version(self) -> int:
+        """The version of the last write that touched this collection."""
+        return self._take().version
+
+    def search(
+        self,
+        query: Any,
+        k: int = 10,
+        *,
+        ef: int | None = None,
+        recall: float | None = None,
+        exact: bool = False,
+        include: Iterable[str] = (),
+        model: Model | None = None,
+        threads: int | None = None,
+    ) -> Hits | BatchHits:
+        """The `k` records nearest to each query, nearest first.
+
+        Args:
+            query: a vector `(dim,)` or a text: `Hits`. Vectors `(q, dim)` or a list of texts: `BatchHits`. Texts are
+                embedded by the collection's embedder.
+            k: at most how many; fewer where the collection has fewer records with vectors.
+            ef: breadth of the search: larger finds more of the true neighbours, and takes longer.
+            recall: let the index choose `ef` for this share of the true neighbours, from what it measured on itself.
+                Neither: `recall=0.95`. Both: ValueError.
+            exact: compare with every vector.
+            include: what to fetch inside this call: "metadata", "content", "vectors". Else it is fetched on first use.
+            model: the model that the query is meant for.
+            threads: for a batch; None: all of the machine.
+
+        Raises ModelMismatchError for another model than the one that made the vectors, DimensionMismatchError,
+        InvalidVectorError, ValueError for k < 1, for `ef` and `recall` both, or for a text without an embedder.
+        """
+        return Snapshot(self._take(), self.name, self.model, self._cache, self._reopen).search(
+            query, k, ef=ef, recall=recall, exact=exact, include=include, model=model, threads=threads
+        )
+
+    def get(self, ids: Any, include: Iterable[str] = DEFAULT_INCLUDE) -> Records:
+        """Records by id, in the order asked for. See `Snapshot.get`."""
+        return self.snapshot().get(ids, include)
+
+    def scan(self, *, batch_size: int = 1000, include: Iterable[str] = DEFAULT_INCLUDE) -> Iterator[Records]:
+        """All records in batches, of the version that is newest now. See `Snapshot.scan`."""
+        return self.snapshot().scan(batch_size=batch_size, include=include)
+
+    def count(self) -> int:
+        """Number of records, those that are owed a vector included."""
+        return len(self._take())
+
+    def ids(self) -> NDArray[Any]:
+        """All ids, in no promised order: int64 `(n,)`, or objects (str)."""
+        return self.snapshot().ids()
+
+    def warm(self) -> None:
+        """Verifies what a search touches, and brings it into memory."""
+        self.snapshot().warm()
+
+    def __len__(self) -> int:
+        return len(self._take())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, id: object) -> bool:
+        return id in self.snapshot()
+
+    # Writing: add, upsert, update, delete and clear come from Writer
+
+    def refresh(self, source: Any, **options: Any) -> RefreshReport:
+        """Adds and updates from a source, embedding only what changed. See `lamina.refresh.refresh`."""
+        from lamina.refresh import refresh
+
+        return refresh(self, source, **options)
+
+    def optimize(self, threads: int = 0) -> None:
+        """Merges everything into one segment for the fastest reads. `threads` 0: all of the machine."""
+        self._take()
+        self._store._writable().optimize(self.name, threads)
+
+    # Handles
+
+    def close(self) -> None:
+        """Closes this handle; the store stays open. Twice is harmless."""
+        self._refuse(ClosedError(f"the collection {self.name!r} is closed: get it again from its store"))
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        try:
+            return f"<lamina.Collection {self.name!r}: {len(self)} records, model {self.model.name!r}>"
+        except (ClosedError, NotFoundError) as error:
+            return f"<lamina.Collection {self.name!r}: {error}>"
+
+    def __reduce__(self) -> Any:
+        return self._reopen, ()
+
+    def _target(self) -> writes.Target:
+        self._take()  # closed and dropped collections refuse before anything is converted or embedded
+        self._store._writable()
+        return writes.Target(self.name, self.model)
+
+    def _write(self, write: writes.Write, if_version: int | None) -> WriteResult:
+        return self._store._commit([(self, write, if_version)])[0]
+
+    def _refuse(self, error: Exception) -> None:
+        """From now on every call raises this."""
+
+        def refuse() -> Any:
+            raise error
+
+        self._take = refuse
+
+    def _rebind(self, core: _core.Collection) -> None:
+        """Another core collection of this name stands for this one."""
+        self._core = core
+        self._take = core.snapshot
+
+
+def bound(stored: Model, model: Model | str | None, embed: Embed | str | None, collection: str) -> Model:
+    """The stored model with the embedder that a caller brings. ModelMismatchError if `model` is another one."""
+    named = Model(model) if isinstance(model, str) else model
+    if named is not None and named != stored:
+        raise mismatch(named, stored, doing="open", collection=collection)
+    if embed is not None:
+        return stored.bind(embed)
+    return stored if named is None or named.embed_with is None else named
+
+
+def open_collection(path: str, name: str) -> Collection:
+    """A pickled collection, opened again for reading."""
+    from lamina import store
+
+    return store.open(path, read_only=True).get_collection(name)

@@ -1,0 +1,275 @@
+"""Metadata as Arrow columns: whatever a user hands over, in few plain types, widened without loss or refused.
+
+Few types keep widening simple: every integer is int64, every float is double, every text is string, a dictionary is
+what it encodes. From there a column widens null → anything and int64 → double, and so inside lists and structs; all
+else is a TypeError that names the column and both types. A key that is absent and a key that is None are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+EXACT_IN_DOUBLE = 1 << 53
+LARGE = {b"lamina.large": b"1"}  # marks a column of a collection's schema
+
+
+def from_metadata(metadata: Any, rows: int) -> pa.RecordBatch:
+    """Metadata of `rows` records as a batch of plain types.
+
+    A list of dicts (or None), a dict of columns, a pandas or polars frame, an Arrow table or record batch. ValueError
+    if it has another number of rows, TypeError if a column cannot be one type.
+    """
+    if metadata is None:
+        return no_columns(rows)
+    if isinstance(metadata, Mapping):
+        columns = {_name(name): _array(name, values) for name, values in metadata.items()}
+        for name, column in columns.items():
+            if len(column) != rows:
+                raise ValueError(f"metadata column {name!r} has {len(column)} values for {rows} ids")
+        return _batch(columns, rows)
+    if isinstance(metadata, (str, bytes)):
+        raise TypeError(f"metadata is a {type(metadata).__name__}: give a list of dicts, a dict of columns, or a frame")
+    table = as_table(metadata)
+    if table is not None:
+        if table.num_rows != rows:
+            raise ValueError(f"metadata has {table.num_rows} rows for {rows} ids")
+        return _batch({_name(name): _array(name, table.column(i)) for i, name in enumerate(table.column_names)}, rows)
+    if isinstance(metadata, Sequence):
+        return _from_dicts(metadata, rows)
+    raise TypeError(
+        f"metadata is a {type(metadata).__name__}: give a list of dicts, a dict of columns, a pandas or polars "
+        "frame, or an Arrow table"
+    )
+
+
+def given_cells(metadata: Any, batch: pa.RecordBatch) -> dict[str, Any]:
+    """For each column, which rows were given a value (None counts: it clears). Frames and columns give every cell."""
+    if isinstance(metadata, Sequence) and as_table(metadata) is None:
+        return {name: pa.array([row is not None and name in row for row in metadata]) for name in batch.schema.names}
+    return {name: pa.array([True] * batch.num_rows) for name in batch.schema.names}
+
+
+def no_columns(rows: int) -> pa.RecordBatch:
+    """A batch of `rows` rows and no column."""
+    return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, type=pa.struct([])))
+
+
+def clean(value: Any) -> Any:
+    """A value as a user sees it: keys that hold None are absent, as they are where the column does not exist."""
+    if isinstance(value, dict):
+        return {name: clean(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [clean(inner) for inner in value]
+    return value
+
+
+def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a batch as clean dicts."""
+    return [clean(row) for row in batch.to_pylist()]
+
+
+def merge_schemas(old: pa.Schema, new: pa.Schema) -> pa.Schema:
+    """The schema that holds the columns of both; `old` itself if it already does."""
+    fields = {field.name: field for field in old}
+    for field in new:
+        if field.name in fields:
+            field = pa.field(field.name, unify(fields[field.name].type, field.type, field.name))
+        fields[field.name] = field
+    merged = pa.schema(list(fields.values()))
+    return old if merged.equals(old) else merged
+
+
+def unify(old: pa.DataType, new: pa.DataType, column: str) -> pa.DataType:
+    """The type that holds values of both types. TypeError, naming the column and the types, if there is none."""
+    if old.equals(new) or pa.types.is_null(new):
+        return old
+    if pa.types.is_null(old):
+        return new
+    if {old, new} == {pa.int64(), pa.float64()}:
+        return pa.float64()
+    if pa.types.is_list(old) and pa.types.is_list(new):
+        return pa.list_(unify(old.value_type, new.value_type, f"{column}[]"))
+    if pa.types.is_struct(old) and pa.types.is_struct(new):
+        inner = {field.name: field.type for field in old}
+        for field in new:
+            known = inner.get(field.name)
+            inner[field.name] = field.type if known is None else unify(known, field.type, f"{column}.{field.name}")
+        return pa.struct(list(inner.items()))
+    raise TypeError(
+        f"metadata column {column!r} holds {old} and now gets {new}: give {old}, or another name to the new column"
+    )
+
+
+def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch in a schema that holds it: columns in its order and types, null where the batch has none."""
+    if batch.schema.equals(schema):
+        return batch
+    columns = {}
+    for field in schema:
+        at = batch.schema.get_field_index(field.name)
+        column = pa.nulls(batch.num_rows, field.type) if at < 0 else _widen(batch.column(at), field.type)
+        columns[field.name] = column
+    return _batch(columns, batch.num_rows)
+
+
+def take(batch: pa.RecordBatch, rows: pa.Array) -> pa.RecordBatch:
+    """These rows of a batch, in that order. (Arrow forgets the number of rows where there is no column.)"""
+    return batch.take(rows) if batch.num_columns else no_columns(len(rows))
+
+
+def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """The rows of all batches, in order, in the schema that holds them all."""
+    schema = pa.schema([])
+    for batch in batches:
+        schema = merge_schemas(schema, batch.schema)
+    rows = sum(batch.num_rows for batch in batches)
+    parts = [conform(batch, schema) for batch in batches]
+    joined = {name: pa.concat_arrays([part.column(at) for part in parts]) for at, name in enumerate(schema.names)}
+    return _batch(joined, rows)
+
+
+def admit(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:
+    """The schema of a collection of `schema` once it holds `batch`; `schema` itself if nothing changes.
+
+    A column that holds integers beyond ±2**53 is marked: it cannot become double later. TypeError for a type that does
+    not fit, ValueError for such an integer where the column is double already.
+    """
+    merged = merge_schemas(schema, batch.schema)
+    fields, changed = [], merged is not schema
+    for field in merged:
+        before, at = schema.get_field_index(field.name), batch.schema.get_field_index(field.name)
+        large = before >= 0 and schema.field(before).metadata == LARGE
+        if at >= 0 and pa.types.is_int64(batch.schema.field(at).type) and not large:
+            large = holds_large_integers(batch.column(at))
+            changed |= large
+        if large and pa.types.is_float64(field.type):
+            raise ValueError(
+                f"metadata column {field.name!r} would hold both doubles and integers beyond ±2**53, which a double "
+                "cannot hold exactly: give it another name"
+            )
+        fields.append(pa.field(field.name, field.type, metadata=LARGE if large else None))
+    return pa.schema(fields) if changed else schema
+
+
+def holds_large_integers(column: pa.Array) -> bool:
+    """Whether an int64 column has a value that a double cannot hold exactly."""
+    bounds = pc.min_max(column).as_py()
+    return bounds["max"] is not None and (bounds["max"] > EXACT_IN_DOUBLE or bounds["min"] < -EXACT_IN_DOUBLE)
+
+
+def as_table(metadata: Any) -> pa.Table | None:
+    """A frame or Arrow object as a table; None if it is neither."""
+    if isinstance(metadata, pa.Table):
+        return metadata
+    if isinstance(metadata, pa.RecordBatch):
+        return pa.Table.from_batches([metadata])
+    module = type(metadata).__module__.partition(".")[0]
+    if module == "pandas":
+        return pa.Table.from_pandas(metadata, preserve_index=False)
+    if module == "polars":
+        return metadata.to_arrow()
+    return pa.table(metadata) if hasattr(metadata, "__arrow_c_stream__") else None
+
+
+def _from_dicts(rows: Sequence[Any], count: int) -> pa.RecordBatch:
+    if len(rows) != count:
+        raise ValueError(f"metadata has {len(rows)} rows for {count} ids")
+    names: dict[str, None] = {}
+    for at, row in enumerate(rows):
+        if row is None:
+            continue
+        if not isinstance(row, Mapping):
+            raise TypeError(f"metadata[{at}] is a {type(row).__name__}: each row is a dict, or None")
+        names.update(dict.fromkeys(row))
+    columns = {_name(name): _array(name, [None if row is None else row.get(name) for row in rows]) for name in names}
+    return _batch(columns, count)
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"metadata column names are str, not {name!r} ({type(name).__name__})")
+    return name
+
+
+def _batch(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
+    if not columns:
+        return no_columns(rows)
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _array(name: object, values: Any) -> pa.Array:
+    """One column in a plain type. TypeError, naming the column, if its values have no one type."""
+    try:
+        column = values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(_values(values))
+        if isinstance(column, pa.ChunkedArray):
+            column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+            if isinstance(column, pa.ChunkedArray):  # older Arrow gives chunks back when there are none
+                column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+        return _plain(column)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, TypeError) as error:
+        raise TypeError(f"metadata column {name!r} cannot be one Arrow type: {error}") from error
+
+
+def _values(values: Any) -> Any:
+    if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__len__"):
+        raise TypeError(f"a column is a list or an array of values, not {values!r}")
+    return values
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    target = _plain_type(column.type)
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        try:  # microseconds, as Python's own datetimes, unless digits would be lost
+            return column.cast(pa.timestamp("us", column.type.tz))
+        except pa.ArrowInvalid:
+            return column
+    return column if target.equals(column.type) else column.cast(target)
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """The plain type that stands for a type."""
+    types = pa.types
+    if types.is_integer(kind):
+        return pa.int64()
+    if types.is_floating(kind):
+        return pa.float64()
+    if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
+        return pa.string()
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        return pa.binary()
+    if types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if types.is_timestamp(kind):
+        return kind if kind.unit == "ns" else pa.timestamp("us", kind.tz)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    if types.is_struct(kind):
+        return pa.struct([(field.name, _plain_type(field.type)) for field in kind])
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain_type(kind.storage_type)
+    return kind
+
+
+def _widen(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A column as the wider type that `unify` found for it. Arrow's own cast adds no fields to a struct."""
+    if column.type.equals(kind):
+        return column
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(column), kind)
+    if pa.types.is_list(kind):
+        column = pa.concat_arrays([column])  # an array of its own: no offset, no hidden values behind it
+        values = _widen(column.values, kind.value_type)
+        return pa.ListArray.from_arrays(column.offsets, values, mask=column.is_null())
+    if pa.types.is_struct(kind):
+        names = [field.name for field in column.type]
+        children = dict(zip(names, column.flatten(), strict=True))
+        fields = [
+            _widen(children[field.name], field.type) if field.name in children else pa.nulls(len(column), field.type)
+            for field in kind
+        ]
+        return pa.StructArray.from_arrays(fields, fields=list(kind), mask=column.is_null())
+    return column.cast(kind, safe=False)

@@ -1,0 +1,244 @@
+"""Records as a user reads them, and the reading of them from blocks."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lamina import codec, columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lamina import _core
+
+__all__ = ["BlockCache", "Record", "Records"]
+
+FIELDS = ("vectors", "metadata", "content")
+
+
+class Record(NamedTuple):
+    """One record. What was not asked for with `include=`, and what it does not have, is None."""
+
+    id: int | str
+    metadata: dict[str, Any] | None = None
+    content: str | None = None
+    vector: NDArray[Any] | None = None
+
+
+class Records(Sequence[Record]):
+    """Records in the order asked for: a sequence of `Record`.
+
+    Attributes: `ids`, int64 `(n,)` or objects (str); `missing`, the ids that were asked for and are not there.
+    """
+
+    def __init__(
+        self,
+        ids: NDArray[Any],
+        *,
+        missing: list[Any] | None = None,
+        metadata: pa.RecordBatch | None = None,
+        content: pa.Array | None = None,
+        vectors: tuple[NDArray[Any], NDArray[np.bool_]] | None = None,
+    ) -> None:
+        self.ids = ids
+        self.missing = missing or []
+        self._metadata = metadata
+        self._content = content
+        self._vectors: Any = None if vectors is None else vectors[0]
+        self._has_vector: Any = None if vectors is None else vectors[1]
+        self._dicts: list[dict[str, Any]] | None = None
+
+    @property
+    def metadata(self) -> list[dict[str, Any]] | None:
+        """The metadata of each record; keys without a value are absent. None if not asked for."""
+        if self._dicts is None and self._metadata is not None:
+            self._dicts = columns.rows_of(self._metadata)
+        return self._dicts
+
+    @property
+    def content(self) -> list[str | None] | None:
+        """The content of each record. None if not asked for."""
+        return None if self._content is None else self._content.to_pylist()
+
+    @property
+    def vectors(self) -> NDArray[Any] | None:
+        """`(n, dim)` float32, or `(n, dim / 8)` uint8 for "hamming"; zero where `owed`. None if not asked for."""
+        vectors: NDArray[Any] | None = self._vectors
+        return vectors
+
+    @property
+    def owed(self) -> NDArray[np.bool_] | None:
+        """`(n,)`: which records have no vector. None if vectors were not asked for."""
+        return None if self._has_vector is None else ~self._has_vector
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Records: ...
+    def __getitem__(self, index: int | slice) -> Record | Records:
+        if isinstance(index, slice):
+            return self._part(range(len(self))[index])
+        at = range(len(self))[index]
+        key = self.ids[at]
+        vector = self._vectors[at] if self._vectors is not None and self._has_vector[at] else None
+        return Record(
+            id=key if isinstance(key, str) else int(key),
+            metadata=None if self.metadata is None else self.metadata[at],
+            content=None if self._content is None else self._content[at].as_py(),
+            vector=vector,
+        )
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self[at] for at in range(len(self)))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(repr(key) for key in self.ids[:5].tolist())
+        absent = f", {len(self.missing)} missing" if self.missing else ""
+        return f"<{len(self)} records: {shown}{', …' if len(self) > 5 else ''}{absent}>"
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """A dict for each record: `id`, and what was asked for of `metadata`, `content`, `vector`."""
+        names = self._names()
+        return [{name: value for name, value in record._asdict().items() if name in names} for record in self]
+
+    def to_arrow(self) -> pa.Table:
+        """A table with the keys of `to_list` as columns; `metadata` is a struct."""
+        made: dict[str, Any] = {"id": pa.array(self.ids.tolist(), pa.string() if self._of_str() else pa.int64())}
+        if self._metadata is not None:
+            made["metadata"] = self._metadata.to_struct_array()
+        if self._content is not None:
+            made["content"] = self._content
+        if self._vectors is not None:
+            flat = pa.array(np.ascontiguousarray(self._vectors).reshape(-1))
+            rows = pa.FixedSizeListArray.from_arrays(flat, self._vectors.shape[1])
+            made["vector"] = rows.take(pa.array(np.arange(len(self)), mask=~self._has_vector))
+        return pa.table(made)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A data frame with the keys of `to_list` as columns."""
+        import pandas as pd
+
+        names = self._names()
+        return pd.DataFrame({name: [getattr(record, name) for record in self] for name in names})
+
+    def _names(self) -> list[str]:
+        held = {"metadata": self._metadata, "content": self._content, "vector": self._vectors}
+        return ["id", *(name for name, value in held.items() if value is not None)]
+
+    def _of_str(self) -> bool:
+        return self.ids.dtype == object
+
+    def _part(self, rows: range) -> Records:
+        taken = pa.array(rows, pa.int64())
+        return Records(
+            self.ids[rows],
+            missing=list(self.missing),
+            metadata=None if self._metadata is None else columns.take(self._metadata, taken),
+            content=None if self._content is None else self._content.take(taken),
+            vectors=None if self._vectors is None else (self._vectors[rows], self._has_vector[rows]),
+        )
+
+
+_caches: weakref.WeakSet[BlockCache] = weakref.WeakSet()
+
+
+class BlockCache:
+    """Decoded blocks, the least recently used dropped first. Safe from any thread.
+
+    Metadata are views of the mapped file and cost little; contents are counted by their size.
+    """
+
+    def __init__(self, *, blocks: int = 1024, content_bytes: int = 64 << 20) -> None:
+        self._lock = threading.Lock()
+        self._metadata: OrderedDict[int, pa.RecordBatch] = OrderedDict()
+        self._content: OrderedDict[int, pa.Array] = OrderedDict()
+        self._blocks = blocks
+        self._content_bytes = content_bytes
+        self._held = 0
+        _caches.add(self)
+
+    def metadata(self, block: _core.Block) -> pa.RecordBatch:
+        with self._lock:
+            if (known := self._metadata.get(block.key)) is not None:
+                self._metadata.move_to_end(block.key)
+                return known
+        batch = codec.decode_metadata(block)
+        with self._lock:
+            self._metadata[block.key] = batch
+            while len(self._metadata) > self._blocks:
+                self._metadata.popitem(last=False)
+        return batch
+
+    def content(self, block: _core.Block) -> pa.Array:
+        with self._lock:
+            if (known := self._content.get(block.key)) is not None:
+                self._content.move_to_end(block.key)
+                return known
+        texts = codec.decode_content(block)
+        with self._lock:
+            if block.key not in self._content:
+                self._held += texts.nbytes
+            self._content[block.key] = texts
+            while self._held > self._content_bytes and len(self._content) > 1:
+                self._held -= self._content.popitem(last=False)[1].nbytes
+        return texts
+
+
+def metadata_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache) -> pa.RecordBatch:
+    """The metadata of these records, in order, in the schema that holds them all."""
+    parts, order = [], []
+    for block, rows, positions in snapshot.blocks_at(refs):
+        parts.append(columns.take(cache.metadata(block), pa.array(rows)))
+        order.append(positions)
+    if not parts:
+        return columns.no_columns(0)
+    joined = columns.concat(parts)
+    return columns.take(joined, _inverse(order))
+
+
+def content_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache) -> pa.Array:
+    """The content of these records, in order: large_string, null where there is none."""
+    parts, order = [], []
+    for block, rows, positions in snapshot.blocks_at(refs):
+        parts.append(cache.content(block).take(pa.array(rows)))
+        order.append(positions)
+    if not parts:
+        return pa.nulls(0, pa.large_string())
+    return pa.concat_arrays(parts).take(_inverse(order))
+
+
+def included(include: Iterable[str]) -> frozenset[str]:
+    """The fields that `include=` names. ValueError for another name."""
+    named = (include,) if isinstance(include, str) else tuple(include)
+    for name in named:
+        if name not in FIELDS:
+            raise ValueError(f"include={name!r}: the fields are {', '.join(map(repr, FIELDS))}")
+    return frozenset(named)
+
+
+def _inverse(order: list[NDArray[np.int64]]) -> pa.Array:
+    positions = np.concatenate(order)
+    rows = np.empty(len(positions), np.int64)
+    rows[positions] = np.arange(len(positions))
+    return pa.array(rows)
+
+
+def _after_fork_in_child() -> None:
+    """A lock that another thread of the parent held would never be released here."""
+    for cache in _caches:
+        cache._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

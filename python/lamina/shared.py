@@ -1,0 +1,244 @@
+"""What all handles of this process on one store share, and the register of it.
+
+A path is opened once for writing and once for reading; each further `lamina.open` is a handle on that. A forked child
+forgets what its parent had open for writing: the handles that it inherited refuse to write, and reading opens anew.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import contextlib
+import functools
+import json
+import logging
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lamina import _core
+from lamina.errors import ClosedError, NotFoundError
+from lamina.maintenance import Maintainer
+from lamina.writes import Delete, Write, kind_of, of_kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from lamina.collection import Collection
+    from lamina.models import Model
+    from lamina.records import BlockCache
+
+logger = logging.getLogger("lamina")
+
+DEFAULTS = {"durability": "fsync", "log_limit": 64 << 20, "maintenance": "auto"}
+
+_lock = threading.RLock()  # re-entrant: a handle that is collected inside closes itself
+_open: dict[tuple[str, bool], Shared] = {}  # by path and whether it is for reading
+
+
+def acquire(path: str, create: bool, read_only: bool, wanted: dict[str, Any]) -> Shared:
+    """The open store of a path, with one handle more. What is not None in `wanted` must be as it was opened."""
+    with _lock:
+        shared = _open.get((path, False)) or (_open.get((path, True)) if read_only else None)
+        if shared is None:
+            options = DEFAULTS | {name: value for name, value in wanted.items() if value is not None}
+            shared = _open[path, read_only] = Shared(path, create, read_only, options)
+        for name, value in wanted.items():
+            if value is not None and value != shared.options[name]:
+                raise ValueError(f"{path} is open in this process with {name}={shared.options[name]!r}, not {value!r}")
+        shared.handles_open += 1
+        return shared
+
+
+class LazyCodec:
+    """`codec.Codec`, which brings in pyarrow, imported when the first block is read."""
+
+    def check(self, block: memoryview, rows: int) -> None:
+        self._codec.check(block, rows)
+
+    def concat_take(self, slices: list[tuple[memoryview, NDArray[np.uint32]]]) -> bytes:
+        return self._codec.concat_take(slices)
+
+    @functools.cached_property
+    def _codec(self) -> _core.Codec:
+        from lamina.codec import Codec
+
+        return Codec()
+
+
+class Shared:
+    """An open store of this process."""
+
+    def __init__(self, path: str, create: bool, read_only: bool, options: dict[str, Any]) -> None:
+        self.path = path
+        self.options = options
+        self.handles_open = 0
+        self.structure = threading.RLock()  # held while a collection is made, dropped, or changes its settings
+        self.collections: weakref.WeakSet[Collection] = weakref.WeakSet()
+        self.models: dict[str, Model] = {}  # with the embedders that callers brought
+        self._read_only = read_only
+        self._pid = os.getpid()
+        self.core = _core.Store.open(
+            path,
+            create=create,
+            read_only=read_only,
+            durability=options["durability"],
+            log_limit=options["log_limit"],
+            codec=LazyCodec(),
+        )
+        self._maintainer = Maintainer(self.core, path) if options["maintenance"] == "auto" else None
+        recovery = self.core.recovery()
+        if not recovery["clean"]:
+            logger.warning("%s was not closed: %s", path, recovery["note"] or "its log was replayed")
+
+    @functools.cached_property
+    def cache(self) -> BlockCache:
+        from lamina.records import BlockCache
+
+        return BlockCache()
+
+    def wrote(self) -> None:
+        """Something was written: maintenance may be due."""
+        if self._maintainer is not None:
+            self._maintainer.wake()
+
+    def release(self) -> None:
+        """One handle less; the last one closes the store."""
+        with _lock:
+            self.handles_open -= 1
+            if self.handles_open > 0:
+                return
+            if _open.get((self.path, self._read_only)) is self:
+                del _open[self.path, self._read_only]
+            self._close()
+
+    def _close(self) -> None:
+        if self._pid != os.getpid():  # a forked child: the store is its parent's
+            with contextlib.suppress(ClosedError):
+                self.core.close()
+            return
+        if self._maintainer is not None:
+            self._maintainer.stop()
+        self.core.close()
+
+    def create(
+        self, name: str, model: Model, id_kind: str, graph: dict[str, Any], settings: Settings
+    ) -> _core.Collection:
+        codes = "none" if model.metric == "hamming" else "i8"
+        return self.core.create_collection(
+            name, id_kind=id_kind, dim=model.dim, metric=model.metric, codes=codes, fingerprint=model.digest,
+            model=model.canonical(), settings=settings.text(), **graph,
+        )  # fmt: skip
+
+    def admit(self, collection: Collection, write: Write) -> Write:
+        """The write as its collection takes it, which knows the kind of its ids and its columns before they come.
+
+        TypeError for ids of the other kind, and for a column that changes its type.
+        """
+        snapshot = collection._take()
+        settings = Settings.of(snapshot.settings)
+        if isinstance(write, Delete):
+            if write.ids is not None:
+                undecided = not settings.decided and kind_of(write.ids) != snapshot.id_kind
+                write.ids = of_kind(write.ids[:0] if undecided else write.ids, snapshot.id_kind, collection.name)
+            return write
+        wanted = settings.admit(write)
+        if wanted is not settings:
+            with self.structure:
+                snapshot = collection._take()
+                before = Settings.of(snapshot.settings)
+                wanted = before.admit(write)
+                if wanted.decided and not before.decided and kind_of(write.ids) != snapshot.id_kind:
+                    self._create_anew(collection, kind_of(write.ids), wanted)
+                elif wanted is not before:
+                    self.core.set_settings(collection.name, wanted.text())
+        write.ids = of_kind(write.ids, collection._take().id_kind, collection.name)
+        return write
+
+    def _create_anew(self, collection: Collection, id_kind: str, settings: Settings) -> None:
+        """An empty collection that never held a record, with the other kind of ids."""
+        old = collection._take()
+        graph = {"dtype": old.dtype, "m": old.m, "ef_construction": old.ef_construction, "seed": old.seed}
+        self.core.drop_collection(collection.name)
+        made = self.create(collection.name, collection.model, id_kind, graph, settings)
+        for handle in list(self.collections):
+            if handle.name == collection.name:
+                handle._rebind(made)
+
+    def dropped(self, name: str) -> None:
+        """Handles on a collection that is gone say so."""
+        self.models.pop(name, None)
+        for handle in list(self.collections):
+            if handle.name == name:
+                handle._refuse(NotFoundError(f"the collection {name!r} was dropped"))
+
+    def reloaded(self) -> None:
+        """After a reader moved: handles on what was dropped say so; those of ids not decided then find the decision."""
+        for handle in list(self.collections):
+            if not handle._core.dropped:
+                continue
+            undecided = not Settings.of(handle._core.snapshot().settings).decided
+            if undecided and handle.name in self.core.collections():
+                handle._rebind(self.core.collection(handle.name))
+            else:
+                handle._refuse(NotFoundError(f"the collection {handle.name!r} was dropped"))
+
+
+class Settings(NamedTuple):
+    """What the Python face keeps about a collection, as JSON, in the store."""
+
+    decided: bool = False  # whether a first write has said of which kind ids are
+    schema: str = ""  # of the metadata: an Arrow schema in base64, "" where there is none yet
+
+    @staticmethod
+    @functools.lru_cache(maxsize=1024)
+    def of(text: str) -> Settings:
+        return Settings(**json.loads(text))
+
+    def text(self) -> str:
+        return json.dumps(self._asdict())
+
+    def admit(self, write: Write) -> Settings:
+        """The settings of a collection that takes this write; `self` if nothing changes."""
+        assert not isinstance(write, Delete)
+        wanted = self
+        if not self.decided and len(write.ids):
+            wanted = wanted._replace(decided=True)
+        if write.metadata is not None and write.metadata.num_columns:
+            from lamina import columns
+
+            before = _schema(self.schema)
+            after = columns.admit(before, write.metadata)
+            if after is not before:
+                wanted = wanted._replace(schema=base64.b64encode(after.serialize()).decode())
+        return wanted
+
+
+@functools.lru_cache(maxsize=1024)
+def _schema(text: str) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))) if text else pa.schema([])
+
+
+def _close_all() -> None:
+    """At the end of the process: what was left open is closed, so that the next open has nothing to mend."""
+    with _lock:
+        for shared in list(_open.values()):
+            with contextlib.suppress(Exception):
+                shared._close()
+        _open.clear()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()
+    for key in [key for key in _open if not key[1]]:
+        del _open[key]
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_after_fork_in_child)

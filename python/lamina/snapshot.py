@@ -1,0 +1,218 @@
+"""A collection at one version, and everything that can be read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamina import _core
+from lamina.errors import ClosedError, NotFoundError
+from lamina.hits import BatchHits, Hits, hits_of
+from lamina.models import Model, TaggedVectors, mismatch
+from lamina.vectors import as_id, as_int_ids, as_queries, as_str_ids
+from lamina.writes import as_ids
+
+if TYPE_CHECKING:
+    from lamina.records import BlockCache, Records
+
+__all__ = ["Snapshot"]
+
+DEFAULT_INCLUDE = ("vectors", "metadata", "content")
+
+
+class Snapshot:
+    """A collection at one version: `collection.snapshot()`. Immutable and safe from any thread.
+
+    It keeps the files that it needs until it is closed or forgotten, and writes to the collection do not change it.
+    """
+
+    __slots__ = ("_cache", "_core", "_reopen", "model", "name")
+
+    def __init__(
+        self,
+        core: _core.Snapshot,
+        name: str,
+        model: Model,
+        cache: BlockCache,
+        reopen: Callable[[], Any],
+    ) -> None:
+        self._core = core
+        self.name = name
+        self.model = model
+        self._cache = cache
+        self._reopen = reopen  # what a pickle of this becomes
+
+    @property
+    def version(self) -> int:
+        """The version of the last write that touched the collection."""
+        return self._core.version
+
+    def search(
+        self,
+        query: Any,
+        k: int = 10,
+        *,
+        ef: int | None = None,
+        recall: float | None = None,
+        exact: bool = False,
+        include: Iterable[str] = (),
+        model: Model | None = None,
+        threads: int | None = None,
+    ) -> Hits | BatchHits:
+        """The `k` nearest records of each query. See `Collection.search`."""
+        core = self._core
+        if model is not None or type(query) is TaggedVectors:
+            query = self._of_served_model(query, model)
+        found = core.search(query, k, ef, recall, exact, threads)
+        if found is None:
+            found = core.search(self._as_queries(query), k, ef, recall, exact, threads)
+        hits = hits_of(found, core.metric, self)
+        if include:
+            from lamina.records import included
+
+            for field in included(include):
+                hits.fetch(field)
+        return hits
+
+    def get(self, ids: Any, include: Iterable[str] = DEFAULT_INCLUDE) -> Records:
+        """Records by id, in the order asked for; those that are not there are in `.missing`.
+
+        One id (an int or a str) counts as a list of one. Raises TypeError or ValueError for what cannot be an id here.
+        """
+        ids = [ids] if isinstance(ids, (int, str, np.integer)) else ids
+        if not len(self._core):  # the kind of ids may not be decided yet
+            return self._records(np.empty(0, np.uint64), include, _listed(as_ids(ids)))
+        ids = self.as_ids(ids)
+        refs = self._core.find(ids)
+        there = refs != np.uint64(_core.NO_REF)
+        if there.all():
+            return self._records(refs, include)
+        missing = [id for id, found in zip(_listed(ids), there.tolist(), strict=True) if not found]
+        return self._records(refs[there], include, missing)
+
+    def scan(self, *, batch_size: int = 1000, include: Iterable[str] = DEFAULT_INCLUDE) -> Iterator[Records]:
+        """All records in batches, in no promised order, of this one version however long it takes."""
+        if batch_size < 1:
+            raise ValueError(f"batch_size is at least 1, not {batch_size}")
+        return (self._records(refs, include) for refs in self._refs(batch_size))
+
+    def count(self) -> int:
+        """Number of records, those that are owed a vector included."""
+        return len(self._core)
+
+    def ids(self) -> NDArray[Any]:
+        """All ids, in no promised order: int64 `(n,)`, or objects (str)."""
+        parts = [self._core.ids_at(refs) for refs in self._refs(1 << 16)]
+        if not parts:
+            return np.empty(0, np.int64 if self._core.id_kind == "int" else object)
+        return np.concatenate(parts)
+
+    def warm(self) -> None:
+        """Verifies what a search touches, and brings it into memory."""
+        self._core.warm()
+
+    def fetch(self, ids: NDArray[Any], field: str) -> Any:
+        """`metadata`, `content` or `vectors` of records that are there (`Hits` asks for them)."""
+        records = self.get(ids, include=(field,))
+        return getattr(records, field)
+
+    def as_ids(self, ids: Any) -> NDArray[np.int64] | tuple[str, ...]:
+        """Ids in the kind of this collection. TypeError or ValueError names the one that cannot be."""
+        return as_int_ids(ids) if self._core.id_kind == "int" else as_str_ids(ids)
+
+    def close(self) -> None:
+        """Lets go of the files. Twice is harmless; what is asked afterwards is ClosedError."""
+        self._core = _CLOSED
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, id: object) -> bool:
+        try:
+            return self._core.contains(id if isinstance(id, str) and self._core.id_kind == "str" else as_id(id))
+        except (TypeError, ValueError) as error:
+            if isinstance(error, ClosedError):
+                raise
+            return False
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._core is _CLOSED else f"version {self.version}, {len(self)} records"
+        return f"<lamina.Snapshot {self.name!r}: {state}>"
+
+    def __reduce__(self) -> Any:
+        return reopened, (self._reopen, self.version)
+
+    def _refs(self, batch_size: int) -> Iterator[NDArray[np.uint64]]:
+        after = None
+        while len(refs := self._core.scan(after, batch_size)):
+            yield refs
+            if len(refs) < batch_size:
+                return
+            after = int(refs[-1])
+
+    def _records(self, refs: NDArray[np.uint64], include: Iterable[str], missing: Any = None) -> Records:
+        from lamina import records
+
+        fields = records.included(include)
+        core = self._core
+        return records.Records(
+            core.ids_at(refs),
+            missing=missing,
+            metadata=records.metadata_at(core, refs, self._cache) if "metadata" in fields else None,
+            content=records.content_at(core, refs, self._cache) if "content" in fields else None,
+            vectors=core.vectors_at(refs) if "vectors" in fields else None,
+        )
+
+    def _as_queries(self, query: Any) -> NDArray[Any]:
+        if isinstance(query, str):
+            vector: NDArray[Any] = self.model.embed_query([query])[0]
+            return vector
+        if isinstance(query, (list, tuple)) and query and all(isinstance(text, str) for text in query):
+            return self.model.embed_query(query)
+        return as_queries(query, self._core.dim, self._core.metric)
+
+    def _of_served_model(self, query: Any, model: Model | None) -> Any:
+        """The query, if `model` and its tag name the model that made the stored vectors. ModelMismatchError."""
+        for named in (model, query.model if isinstance(query, TaggedVectors) else None):
+            if named is not None and named != self.model:
+                raise mismatch(named, self.model, doing="search", collection=self.name)
+        return np.asarray(query) if isinstance(query, TaggedVectors) else query
+
+
+class _Closed:
+    """Stands in place of what was closed."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise ClosedError("the snapshot is closed: take another with collection.snapshot()")
+
+    def __len__(self) -> int:
+        raise ClosedError("the snapshot is closed: take another with collection.snapshot()")
+
+
+_CLOSED: Any = _Closed()
+
+
+def reopened(reopen: Callable[[], Any], version: int) -> Snapshot:
+    """A pickled snapshot, opened again; NotFoundError if the collection has moved on since."""
+    snapshot: Snapshot = reopen().snapshot()
+    if snapshot.version != version:
+        raise NotFoundError(
+            f"collection {snapshot.name!r} is at version {snapshot.version}; the pickled snapshot was of {version}"
+        )
+    return snapshot
+
+
+def _listed(ids: NDArray[np.int64] | tuple[str, ...]) -> list[Any]:
+    return list(ids) if isinstance(ids, tuple) else ids.tolist()

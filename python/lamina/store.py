@@ -1,0 +1,298 @@
+"""A store: collections behind one log, in one directory. Handles on it, and the thread that keeps it tidy."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from lamina import _core
+from lamina.collection import Collection, bound
+from lamina.errors import ClosedError, ConflictError, NotFoundError, ReadOnlyError
+from lamina.models import Embed, Model
+from lamina.shared import Settings, Shared, acquire
+from lamina.transaction import Transaction
+from lamina.writes import Base, Target, Update, Write, WriteResult
+
+__all__ = ["Recovery", "Store", "VerifyReport", "open"]
+
+
+class Recovery(NamedTuple):
+    """What opening had to mend: all of it zero, and `clean`, after a close."""
+
+    clean: bool
+    frames_replayed: int  # of the log, into memory
+    bytes_cut: int  # of a torn last frame
+    files_swept: int  # that nothing referred to
+    note: str
+
+
+class VerifyReport(NamedTuple):
+    """What `verify` went through without finding damage."""
+
+    files: int
+    bytes: int
+    records: int
+    vectors: int
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    create: bool = False,
+    read_only: bool = False,
+    durability: str | None = None,
+    log_limit: int | None = None,
+    maintenance: str | None = None,
+) -> Store:
+    """Opens a store, or another handle on one that this process has open.
+
+    Args:
+        path: its directory.
+        create: make it if it is not there.
+        read_only: open for reading, in any number of processes beside one writer.
+        durability: when a write is acknowledged: "fsync" (default), once it is on the disk; "interval", once it is
+            handed to the system, which is told to sync every second; "os", with syncs by `sync()` and `close()` alone.
+        log_limit: bytes of log that opening may have to replay (64 MiB); reaching it seals.
+        maintenance: "auto" (default): a thread seals and merges, from the first write on; "manual": `optimize()` does.
+
+    Raises NotFoundError where no store is and `create` is not given, LockedError while another process writes to it,
+    CorruptionError, FormatVersionError, StorageError.
+    """
+    if durability not in (None, "fsync", "interval", "os"):
+        raise ValueError(f'durability is "fsync", "interval" or "os", not {durability!r}')
+    if maintenance not in (None, "auto", "manual"):
+        raise ValueError(f'maintenance is "auto" or "manual", not {maintenance!r}')
+    if log_limit is not None and log_limit < 1:
+        raise ValueError(f"log_limit is a number of bytes, at least 1, not {log_limit}")
+    if create and read_only:
+        raise ValueError("create=True makes a store, and read_only=True cannot")
+    wanted = {"durability": durability, "log_limit": log_limit, "maintenance": maintenance}
+    return Store(acquire(os.path.realpath(path), create, read_only, wanted), read_only)
+
+
+class Store:
+    """A handle on a store: `lamina.open(path)`. Safe from any thread.
+
+    The last handle of a process to be closed closes the store. Methods raise ClosedError afterwards, and ReadOnlyError
+    for a write through a handle that was opened with `read_only=True`.
+    """
+
+    def __init__(self, shared: Shared, read_only: bool) -> None:
+        self._shared = shared
+        self._open = True
+        self._collections: weakref.WeakSet[Collection] = weakref.WeakSet()
+        self.path = shared.path
+        self.read_only = read_only
+
+    # Collections
+
+    def create_collection(
+        self,
+        name: str,
+        model: Model | str,
+        *,
+        embed: Embed | str | None = None,
+        dtype: str = "float32",
+        m: int = 16,
+        ef_construction: int = 200,
+        seed: int = 0,
+    ) -> Collection:
+        """Makes a collection whose vectors come from `model` (a `Model`, or a spec such as "hash:384").
+
+        Args:
+            embed: the model's embedder, if it has none yet.
+            dtype: how vectors are stored: "float32" or "float16".
+            m, ef_construction, seed: of the graph; see `Index`.
+
+        The first write decides whether ids are int or str. Raises ValueError if the name is taken or cannot be one.
+        """
+        core = self._writable()
+        _check_name(name)
+        model = Model(model) if isinstance(model, str) else model
+        model = model if embed is None else model.bind(embed)
+        with self._shared.structure:
+            if name in core.collections():
+                raise ValueError(f"there is a collection {name!r} already: get_collection or get_or_create_collection")
+            graph = {"dtype": dtype, "m": m, "ef_construction": ef_construction, "seed": seed}
+            made = self._shared.create(name, model, "int", graph, Settings())
+        return self._handle(made, model)
+
+    def get_collection(
+        self, name: str, model: Model | str | None = None, *, embed: Embed | str | None = None
+    ) -> Collection:
+        """A collection by name.
+
+        Its model is bound to the embedder of `model`, or to `embed`; those of `hash:DIM`, `sentence-transformers:NAME`
+        and `module:callable` are bound by themselves. Raises NotFoundError, and ModelMismatchError if `model` is not
+        the one that made its vectors.
+        """
+        try:
+            core = self._live().collection(name)
+        except NotFoundError:
+            there = ", ".join(map(repr, self.list_collections())) or "none"
+            raise NotFoundError(f"no collection {name!r} in {self.path}; there are: {there}") from None
+        stored = self._shared.models.get(name) or Model.from_canonical(core.snapshot().model)
+        return self._handle(core, bound(stored, model, embed, name))
+
+    def get_or_create_collection(
+        self, name: str, model: Model | str, *, embed: Embed | str | None = None, **options: Any
+    ) -> Collection:
+        """`get_collection`, or `create_collection` if there is none."""
+        with self._shared.structure:
+            if self.read_only or name in self._live().collections():
+                return self.get_collection(name, model, embed=embed)
+            return self.create_collection(name, model, embed=embed, **options)
+
+    def list_collections(self) -> list[str]:
+        """The names of all collections, sorted."""
+        return sorted(self._live().collections())
+
+    def drop_collection(self, name: str) -> None:
+        """Deletes a collection with all that is in it. NotFoundError if there is none."""
+        with self._shared.structure:
+            self._writable().drop_collection(name)
+            self._shared.dropped(name)
+
+    # Writing
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Several writes, to several collections, as one version: whole, or not at all.
+
+            with store.transaction() as tx:
+                tx["docs"].upsert(ids, vectors)
+                tx["notes"].delete(other_ids)
+
+        Values are checked as each call is made. They are written when the block ends, and not if it raises; what
+        depends on the records that are there (DuplicateIdError, NotFoundError, ConflictError) is raised at that point.
+        `tx.results` holds the WriteResult of each afterwards.
+        """
+        self._writable()
+        tx = Transaction(self)
+        yield tx
+        tx.results = self._commit(tx.planned)
+
+    def sync(self) -> None:
+        """Makes everything that was acknowledged durable; of use with durability "interval" and "os"."""
+        self._writable().sync()
+
+    def optimize(self, threads: int = 0) -> None:
+        """`Collection.optimize` for all collections."""
+        for name in self.list_collections():
+            self._writable().optimize(name, threads)
+
+    # Looking after
+
+    def reload(self) -> bool:
+        """Moves a reader to the newest acknowledged write of any process; True if it moved."""
+        moved = self._live().reload()
+        if moved:
+            self._shared.reloaded()
+        return moved
+
+    def verify(self) -> VerifyReport:
+        """Reads and checks every byte, digest and count of the newest version. CorruptionError at the first damage."""
+        return VerifyReport(**self._live().verify())
+
+    def stats(self) -> dict[str, Any]:
+        """The version, bytes by kind of file, and for each collection its records, vectors and segments by number."""
+        return self._live().stats()
+
+    @property
+    def recovery(self) -> Recovery:
+        """What opening had to mend."""
+        return Recovery(**self._live().recovery())
+
+    @property
+    def version(self) -> int:
+        """The number of the newest version."""
+        return self._live().version
+
+    def close(self) -> None:
+        """Closes this handle, its collections with it; twice is harmless. The last handle closes the store."""
+        if not self._open:
+            return
+        self._open = False
+        for collection in list(self._collections):
+            collection._refuse(ClosedError(f"the store {self.path} is closed: open it again with lamina.open"))
+        self._shared.release()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_open", False):
+            with contextlib.suppress(Exception):
+                self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if not self._open else f"version {self.version}, {len(self.list_collections())} collections"
+        return f"<lamina.Store {self.path!r}: {state}{', read-only' if self.read_only else ''}>"
+
+    def __reduce__(self) -> Any:
+        return functools.partial(open, self.path, read_only=True), ()
+
+    def _live(self) -> _core.Store:
+        if not self._open:
+            raise ClosedError(f"the store {self.path} is closed: open it again with lamina.open")
+        return self._shared.core
+
+    def _writable(self) -> _core.Store:
+        core = self._live()
+        if self.read_only:
+            raise ReadOnlyError(f"the store {self.path} was opened with read_only=True: open it without to write")
+        return core
+
+    def _handle(self, core: _core.Collection, model: Model) -> Collection:
+        collection = Collection(self, core, model)
+        if model.embed_with is not None:
+            self._shared.models[collection.name] = model
+        self._collections.add(collection)
+        self._shared.collections.add(collection)
+        return collection
+
+    def _commit(self, planned: Sequence[tuple[Collection, Write, int | None]]) -> list[WriteResult]:
+        """Writes all of it as one version. Updates are merged anew if somebody wrote in between."""
+        core = self._writable()
+        while True:
+            operations, merged = self._operations(planned)
+            try:
+                results = core.write(operations) if operations else []
+            except ConflictError:
+                if not merged or any(if_version is not None for _, _, if_version in planned):
+                    raise
+                continue
+            self._shared.wrote()
+            return [WriteResult(*result) for result in results]
+
+    def _operations(self, planned: Sequence[tuple[Collection, Write, int | None]]) -> tuple[list[_core.WriteOp], bool]:
+        """The core's operations, and whether any of them rests on records as they are now."""
+        bases: dict[str, Base] = {}
+        versions: dict[str, int] = {}
+        operations, merged = [], False
+        for collection, write, if_version in planned:
+            name = collection.name
+            target = Target(name, collection.model)
+            write = self._shared.admit(collection, write)
+            if name not in bases:
+                snapshot = collection._take()
+                bases[name], versions[name] = Base(name, snapshot, self._shared.cache), snapshot.version
+            if isinstance(write, Update):
+                merged = True
+                write = write.merged(target, bases[name])
+                if_version = versions[name] if if_version is None else if_version
+            bases[name].apply(write)
+            operations.append(write.op(target, if_version))
+        return operations, merged
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
+        raise ValueError(f"a collection's name is a str of 1 to 255 bytes without control characters, not {name!r}")

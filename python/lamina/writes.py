@@ -1,0 +1,375 @@
+"""Writes, from what a user hands over to the operations that the core takes.
+
+A write is prepared whole before anything of it is written: ids, metadata, content and vectors are converted and
+checked, texts are embedded. `Put` holds all of its records. `Update` is merged into the records that are there when it
+is committed: those of a snapshot, and in a transaction also those of the operations before it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamina import _core
+from lamina.errors import NotFoundError
+from lamina.models import Model, TaggedVectors, mismatch
+from lamina.vectors import as_int_ids, as_str_ids, as_vectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lamina.records import BlockCache
+
+Ids = NDArray[np.int64] | tuple[str, ...]
+
+
+class WriteResult(NamedTuple):
+    """What a write did: numbers of records, and the version that it made (0 changes make none)."""
+
+    added: int
+    updated: int
+    deleted: int
+    version: int
+
+
+def as_ids(ids: Any) -> Ids:
+    """Ids of either kind: int64 `(n,)`, or a tuple of str. TypeError or ValueError names the one that cannot be."""
+    if isinstance(ids, np.ndarray) and ids.dtype.kind in "iu":
+        return as_int_ids(ids)
+    if not isinstance(ids, (str, bytes)) and isinstance(ids, Iterable):
+        ids = ids if hasattr(ids, "__len__") else list(ids)
+        first: Any = next(iter(ids), None)
+        first = first.as_py() if hasattr(first, "as_py") else first  # of an Arrow array
+        return as_str_ids(ids) if isinstance(first, str) else as_int_ids(ids)
+    return as_int_ids(ids)
+
+
+def kind_of(ids: Ids) -> str:
+    return "str" if isinstance(ids, tuple) else "int"
+
+
+def of_kind(ids: Ids, kind: str, collection: str) -> Ids:
+    """The ids, if they are of the collection's kind (no ids are of either). TypeError."""
+    if kind_of(ids) == kind:
+        return ids
+    if len(ids):
+        raise TypeError(f"ids of {collection!r} are {kind}, and {listed(ids)[0]!r} is {kind_of(ids)}")
+    return () if kind == "str" else np.empty(0, np.int64)
+
+
+def listed(ids: Ids) -> list[Any]:
+    """Ids as Python values."""
+    return list(ids) if isinstance(ids, tuple) else ids.tolist()
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """The collection that a write is prepared for."""
+
+    name: str
+    model: Model
+
+
+@dataclasses.dataclass
+class Put:
+    """An `add` or `upsert`: whole records."""
+
+    verb: str
+    ids: Ids
+    metadata: pa.RecordBatch
+    content: pa.Array | None
+    hashes: NDArray[np.uint8]
+    fates: NDArray[np.uint8]
+    vectors: NDArray[Any] | None
+
+    def op(self, target: Target, if_version: int | None) -> _core.WriteOp:
+        from lamina import codec
+
+        return _core.WriteOp(
+            target.name,
+            self.verb,
+            self.ids,
+            columns=codec.encode(self.metadata, self.content),
+            content_hash=self.hashes,
+            fates=self.fates,
+            vectors=self.vectors,
+            fingerprint=target.model.digest,
+            if_version=if_version,
+        )
+
+
+@dataclasses.dataclass
+class Update:
+    """An `update`: what to change of records that are there."""
+
+    ids: Ids
+    metadata: pa.RecordBatch | None
+    given: dict[str, pa.Array]  # of each metadata column, the rows that change it
+    content: pa.Array | None
+    vectors: NDArray[Any] | None
+    embedded: dict[bytes, NDArray[Any]] = dataclasses.field(default_factory=dict)  # by content hash, over retries
+
+    def merged(self, target: Target, base: Base) -> Put:
+        """The whole records that come of it. NotFoundError, and what the embedder raises."""
+        rows = base.rows(self.ids)
+        metadata = rows.metadata if self.metadata is None else _merge(rows.metadata, self.metadata, self.given)
+        content, hashes = rows.content, rows.hashes
+        fates = np.full(len(rows.hashes), _core.FATE_KEPT, np.uint8)
+        vectors = self.vectors
+        if self.content is not None:
+            content, hashes = self.content, _hashes(self.content)
+        if vectors is not None:
+            fates[:] = _core.FATE_GIVEN
+        elif self.content is not None and target.model.embed_with is not None:
+            changed = (hashes != rows.hashes).any(axis=1) & hashes.any(axis=1)
+            fates[changed] = _core.FATE_GIVEN
+            vectors = self._embed(target.model, content, hashes, np.flatnonzero(changed))
+        return Put("update", self.ids, metadata, content, hashes, fates, vectors)
+
+    def _embed(self, model: Model, content: pa.Array, hashes: NDArray[np.uint8], rows: NDArray[np.int64]) -> Any:
+        keys = [hashes[row].tobytes() for row in rows]
+        new = {key: row for key, row in zip(keys, rows.tolist(), strict=True) if key not in self.embedded}
+        if new:
+            made = model.embed([content[row].as_py() for row in new.values()])
+            self.embedded.update(zip(new, made, strict=True))
+        return np.stack([self.embedded[key] for key in keys]) if keys else None
+
+
+@dataclasses.dataclass
+class Delete:
+    """A `delete` of some ids, or a `clear`."""
+
+    ids: Ids | None
+
+    def op(self, target: Target, if_version: int | None) -> _core.WriteOp:
+        if self.ids is None:
+            return _core.WriteOp(target.name, "clear", if_version=if_version)
+        return _core.WriteOp(target.name, "delete", self.ids, if_version=if_version)
+
+
+Write = Put | Update | Delete
+
+
+def put(target: Target, verb: str, ids: Any, vectors: Any, metadata: Any, content: Any, model: Model | None) -> Put:
+    """An `add` or `upsert`, checked, its texts embedded where no vectors are given."""
+    from lamina import columns
+
+    ids = as_ids(ids)
+    rows = len(ids)
+    batch = columns.from_metadata(metadata, rows)
+    texts = None if content is None else as_content(content, rows)
+    array = _vectors(target, vectors, rows, model)
+    fate = _core.FATE_GIVEN
+    if array is None:
+        if rows and (texts is None or texts.null_count):
+            where = "" if texts is None else f" (content {texts.is_null().index(True).as_py()} is None)"
+            raise ValueError(f"{verb} needs vectors=, or content= of every record{where}")
+        if target.model.embed_with is None:
+            fate = _core.FATE_NONE
+        else:
+            array = target.model.embed([] if texts is None else texts.to_pylist())
+    hashes = np.zeros((rows, 16), np.uint8) if texts is None else _hashes(texts)
+    return Put(verb, ids, batch, texts, hashes, np.full(rows, fate, np.uint8), array)
+
+
+def update(target: Target, ids: Any, vectors: Any, metadata: Any, content: Any, model: Model | None) -> Update:
+    """An `update`, checked as far as it can be before its records are read."""
+    from lamina import columns
+
+    if vectors is None and metadata is None and content is None:
+        raise ValueError("update needs at least one of metadata=, content= and vectors=")
+    ids = as_ids(ids)
+    _refuse_repeated(ids)
+    batch = None if metadata is None else columns.from_metadata(metadata, len(ids))
+    return Update(
+        ids,
+        batch,
+        {} if batch is None else columns.given_cells(metadata, batch),
+        None if content is None else as_content(content, len(ids)),
+        _vectors(target, vectors, len(ids), model),
+    )
+
+
+def delete(target: Target, ids: Any, model: Model | None) -> Delete:
+    """A `delete` of ids, or of everything where they are None."""
+    _check_model(target, model)
+    return Delete(None if ids is None else as_ids(ids))
+
+
+class Rows(NamedTuple):
+    """Records as they stand, in the order of some ids."""
+
+    metadata: pa.RecordBatch
+    content: pa.Array
+    hashes: NDArray[np.uint8]
+
+
+class Base:
+    """The records that updates are merged into: those of a snapshot, under what a transaction has put over them."""
+
+    def __init__(self, name: str, snapshot: _core.Snapshot, cache: BlockCache) -> None:
+        self._name = name
+        self._snapshot = snapshot
+        self._cache = cache
+        self._puts: list[Put] = []
+        self._over: dict[Any, tuple[int, int] | None] = {}  # id → (which put, its row), or None: deleted
+        self._cleared = False
+
+    def apply(self, write: Put | Delete) -> None:
+        """Later updates see what this write did."""
+        if isinstance(write, Put):
+            self._over.update((id, (len(self._puts), row)) for row, id in enumerate(listed(write.ids)))
+            self._puts.append(write)
+        elif write.ids is None:
+            self._over.clear()
+            self._cleared = True
+        else:
+            self._over.update(dict.fromkeys(listed(write.ids)))
+
+    def rows(self, ids: Ids) -> Rows:
+        """The records of these ids. NotFoundError names the first that is not there."""
+        if not self._over and not self._cleared:
+            return self._stored(ids)
+        wanted = listed(ids)
+        below = [at for at, id in enumerate(wanted) if id not in self._over]
+        if self._cleared and below:
+            raise self._absent(wanted[below[0]])
+        parts, order = [self._stored(ids_at(ids, below))], [below]
+        above = sorted((where[0], where[1], at) for at, where in self._above(wanted))
+        for which, group in itertools.groupby(above, key=lambda entry: entry[0]):
+            found = list(group)
+            parts.append(_rows_of(self._puts[which], [row for _, row, _ in found]))
+            order.append([at for _, _, at in found])
+        return _in_order(parts, order)
+
+    def _above(self, wanted: list[Any]) -> Iterable[tuple[int, tuple[int, int]]]:
+        for at, id in enumerate(wanted):
+            if id in self._over:
+                where = self._over[id]
+                if where is None:
+                    raise self._absent(id)
+                yield at, where
+
+    def _stored(self, ids: Ids) -> Rows:
+        from lamina import records
+
+        refs = np.full(len(ids), _core.NO_REF, np.uint64) if not len(self._snapshot) else self._snapshot.find(ids)
+        absent = refs == np.uint64(_core.NO_REF)
+        if absent.any():
+            raise self._absent(listed(ids)[int(absent.argmax())])
+        return Rows(
+            records.metadata_at(self._snapshot, refs, self._cache),
+            records.content_at(self._snapshot, refs, self._cache),
+            self._snapshot.fields_at(refs)["content_hash"],
+        )
+
+    def _absent(self, id: object) -> NotFoundError:
+        return NotFoundError(f"no record {id!r} in {self._name!r} to update: upsert adds what is not there")
+
+
+def _rows_of(put: Put, rows: Sequence[int]) -> Rows:
+    import pyarrow as pa
+
+    from lamina import columns
+
+    indices = pa.array(rows, pa.int64())
+    content = pa.nulls(len(rows), pa.large_string()) if put.content is None else put.content.take(indices)
+    return Rows(columns.take(put.metadata, indices), content, put.hashes[list(rows)])
+
+
+def _in_order(parts: list[Rows], order: list[list[int]]) -> Rows:
+    """Rows of several sources, each to its place."""
+    import pyarrow as pa
+
+    from lamina import columns
+
+    places = np.array(list(itertools.chain.from_iterable(order)), np.int64)
+    rows = np.empty(len(places), np.int64)
+    rows[places] = np.arange(len(places))
+    indices = pa.array(rows)
+    return Rows(
+        columns.take(columns.concat([part.metadata for part in parts]), indices),
+        pa.concat_arrays([part.content for part in parts]).take(indices),
+        np.concatenate([part.hashes for part in parts])[rows],
+    )
+
+
+def ids_at(ids: Ids, rows: list[int]) -> Ids:
+    return tuple(ids[row] for row in rows) if isinstance(ids, tuple) else ids[rows]
+
+
+def _merge(old: pa.RecordBatch, new: pa.RecordBatch, given: dict[str, pa.Array]) -> pa.RecordBatch:
+    """`old` with the given cells of `new` in place of its own."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from lamina import columns
+
+    schema = columns.merge_schemas(old.schema, new.schema)
+    before, after = columns.conform(old, schema), columns.conform(new, schema)
+    merged = {
+        name: pc.if_else(given[name], after.column(at), before.column(at)) if name in given else before.column(at)
+        for at, name in enumerate(schema.names)
+    }
+    if not merged:
+        return old
+    return pa.RecordBatch.from_arrays(list(merged.values()), schema=schema)
+
+
+def _check_model(target: Target, model: Model | None) -> None:
+    if model is not None and model != target.model:
+        raise mismatch(model, target.model, doing="write", collection=target.name)
+
+
+def _vectors(target: Target, vectors: Any, rows: int, model: Model | None) -> NDArray[Any] | None:
+    _check_model(target, model)
+    if vectors is None:
+        return None
+    given = vectors
+    if isinstance(vectors, TaggedVectors):
+        _check_model(target, vectors.model)
+        given = vectors.vectors
+    array = as_vectors(given, target.model.dim, target.model.metric)
+    if len(array) != rows:
+        raise ValueError(f"{len(array)} vectors for {rows} ids")
+    return array
+
+
+def as_content(content: Any, rows: int) -> pa.Array:
+    """Texts as large_string. ValueError for another number of them, TypeError for what is no text."""
+    import pyarrow as pa
+
+    if isinstance(content, (str, bytes)) or not hasattr(content, "__len__"):
+        raise TypeError(f"content is a list of str (or None), one for each id, not {type(content).__name__}")
+    if len(content) != rows:
+        raise ValueError(f"{len(content)} contents for {rows} ids")
+    try:
+        texts = content if isinstance(content, (pa.Array, pa.ChunkedArray)) else pa.array(content, from_pandas=True)
+        if isinstance(texts, pa.ChunkedArray):
+            texts = pa.concat_arrays(texts.chunks) if texts.num_chunks else pa.array([], pa.large_string())
+        if not (pa.types.is_null(texts.type) or "string" in str(texts.type)):
+            raise TypeError(f"content is a list of str (or None), not of {texts.type}")
+        return texts.cast(pa.large_string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+        raise TypeError(f"content is a list of str (or None): {error}") from error
+
+
+def _hashes(texts: pa.Array) -> NDArray[np.uint8]:
+    from lamina import codec
+
+    return codec.content_hashes(texts.to_pylist())
+
+
+def _refuse_repeated(ids: Ids) -> None:
+    from lamina.errors import DuplicateIdError
+
+    seen: set[Any] = set()
+    for id in listed(ids):
+        if id in seen:
+            raise DuplicateIdError(f"id {id!r} stands twice in one update")
+        seen.add(id)
