@@ -1,0 +1,42 @@
+#include "bindings/codec.h"
+
+#include <new>
+#include <stdexcept>
+#include <string_view>
+
+#include "bindings/arrays.h"
+
+namespace lamina {
+namespace {
+
+py::memoryview view_of(Bytes bytes) {
+  return py::memoryview::from_memory(bytes.data(), static_cast<py::ssize_t>(bytes.size()));
+}
+
+[[noreturn]] void rethrow(const py::error_already_set& error) {
+  if (error.matches(PyExc_MemoryError)) throw std::bad_alloc();
+  if (error.matches(PyExc_Exception)) throw std::invalid_argument(py::str(error.value()));
+  throw error;  // an interrupt, say
+}
+
+}  // namespace
+
+void PythonCodec::check(Bytes block, uint32_t rows) const {
+  const py::gil_scoped_acquire acquired;
+  try {
+    codec_.attr("check")(view_of(block), rows);
+  } catch (const py::error_already_set& error) {
+    rethrow(error);
+  }
+}
+
+std::vector<std::byte> PythonCodec::concat_take(std::span<const Slice> slices) const {
+  const py::gil_scoped_acquire acquired;
+  py::list parts;
+  for (const Slice& slice : slices) parts.append(py::make_tuple(view_of(slice.block), to_array(slice.rows)));
+  const py::bytes joined = codec_.attr("concat_take")(parts);
+  const Bytes raw = as_bytes(std::string_view(joined));
+  return {raw.begin(), raw.end()};
+}
+
+}  // namespace lamina

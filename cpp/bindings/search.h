@@ -1,0 +1,33 @@
+// One search of a view, from a Python query to Python arrays: shared by Index and Snapshot.
+#pragma once
+
+#include <optional>
+
+#include "bindings/arrays.h"
+
+namespace lamina {
+
+// Where ids are strings: names the rows that were found. Called with the GIL.
+struct IdNames {
+  virtual ~IdNames() = default;
+  virtual py::object name_of(uint64_t rid) const = 0;
+};
+
+struct SearchArguments {
+  py::object query;
+  py::object k;
+  std::optional<int64_t> ef;
+  std::optional<float> recall;
+  bool exact = false;
+  int threads = 0;
+  const TieOrder* ties = nullptr;
+  const IdNames* names = nullptr;  // null: ids are integers
+};
+
+// (ids, distances) of a 1-D query, (ids, distances, counts) of a 2-D one; None for a query that must be converted.
+std::optional<py::tuple> search(const View& view, const SearchArguments& arguments);
+
+// Reads and checks everything that a search of the view may touch. CorruptionError.
+void warm(const View& view);
+
+}  // namespace lamina

@@ -1,0 +1,263 @@
+#include "bindings/snapshot.h"
+
+#include <pybind11/stl.h>
+
+#include <limits>
+#include <stdexcept>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "bindings/bindings.h"
+#include "bindings/ids.h"
+#include "bindings/search.h"
+#include "bindings/spec.h"
+#include "segment/record_segment.h"
+
+namespace lamina {
+namespace {
+
+using namespace py::literals;
+
+using Refs = py::array_t<uint64_t, py::array::c_style>;
+constexpr uint64_t kNoRef = std::numeric_limits<uint64_t>::max();
+
+uint64_t to_ref(RecordRef where) { return where.found() ? uint64_t{where.part} << 32 | where.row : kNoRef; }
+
+// Refs come from outside: IndexError for one that no record of this view can have.
+RecordRef from_ref(const RecordView& view, uint64_t ref) {
+  const RecordRef where{static_cast<uint32_t>(ref >> 32), static_cast<uint32_t>(ref)};
+  const size_t parts = view.parts.size();
+  const uint32_t rows = where.part < parts                 ? (*view.parts[where.part].segment)->rows()
+                        : where.part == parts && view.head ? view.head_rows
+                                                           : 0;
+  if (where.row >= rows) throw std::out_of_range("a ref of another snapshot, or of no record: " + std::to_string(ref));
+  return where;
+}
+
+std::vector<RecordRef> from_refs(const RecordView& view, const Refs& refs) {
+  std::vector<RecordRef> all;
+  all.reserve(static_cast<size_t>(refs.size()));
+  for (const uint64_t ref : span_of(refs)) all.push_back(from_ref(view, ref));
+  return all;
+}
+
+// Names and orders the rows of a collection whose ids are strings.
+class StringIds final : public TieOrder, public IdNames {
+ public:
+  explicit StringIds(const RecordView& records) : records_(records) {}
+  bool before(uint64_t rid_a, uint64_t rid_b) const override { return id_of(rid_a) < id_of(rid_b); }
+  py::object name_of(uint64_t rid) const override { return to_python(id_of(rid)); }
+
+ private:
+  Id id_of(uint64_t rid) const {
+    const RecordRef where = records_.find_rid(rid);
+    if (!where.found()) {
+      throw CorruptionError("the collection", 0, "a record for each vector", "none for rid " + std::to_string(rid));
+    }
+    return records_.id_at(where);
+  }
+
+  const RecordView& records_;
+};
+
+std::optional<py::tuple> search_snapshot(const PythonSnapshot& self, py::object query, py::object k,
+                                         std::optional<int64_t> ef, std::optional<float> recall, bool exact,
+                                         std::optional<int> threads) {
+  SearchArguments arguments{std::move(query), std::move(k), ef, recall, exact, threads.value_or(0)};
+  if (self.snapshot->spec->id_kind == IdKind::kInt) return search(*self.snapshot->vectors, arguments);
+  const StringIds ids(*self.snapshot->records);
+  arguments.ties = &ids;
+  arguments.names = &ids;
+  return search(*self.snapshot->vectors, arguments);
+}
+
+py::array_t<uint64_t> find(const PythonSnapshot& self, const py::object& ids) {
+  const IdSequence sequence(ids);
+  const Ids wanted = sequence.view(self.snapshot->spec->id_kind);
+  py::array_t<uint64_t> refs(static_cast<py::ssize_t>(wanted.size()));
+  uint64_t* const out = refs.mutable_data();
+  const py::gil_scoped_release released;
+  for (size_t i = 0; i < wanted.size(); ++i) out[i] = to_ref(self.snapshot->records->find(wanted.at(i)));
+  return refs;
+}
+
+bool contains(const PythonSnapshot& self, const std::variant<int64_t, std::string>& id) {
+  const bool number = std::holds_alternative<int64_t>(id);
+  if (number != (self.snapshot->spec->id_kind == IdKind::kInt)) return false;
+  const Id wanted = number ? Id{std::get<int64_t>(id)} : Id{std::string_view(std::get<std::string>(id))};
+  return self.snapshot->records->find(wanted).found();
+}
+
+py::array_t<uint64_t> scan(const PythonSnapshot& self, std::optional<uint64_t> after, size_t limit) {
+  const RecordView& records = *self.snapshot->records;
+  std::vector<uint64_t> refs;
+  {
+    const py::gil_scoped_release released;
+    std::optional<RecordRef> start;
+    if (after) start = from_ref(records, *after);
+    for (const RecordRef where : records.scan(start, limit)) refs.push_back(to_ref(where));
+  }
+  return to_array(refs);
+}
+
+py::array ids_at(const PythonSnapshot& self, const Refs& refs) {
+  const RecordView& records = *self.snapshot->records;
+  const std::vector<RecordRef> all = from_refs(records, refs);
+  if (self.snapshot->spec->id_kind == IdKind::kInt) {
+    std::vector<int64_t> ids(all.size());
+    for (size_t i = 0; i < all.size(); ++i) ids[i] = std::get<int64_t>(records.id_at(all[i]));
+    return to_array(ids);
+  }
+  py::array ids(py::dtype("O"), static_cast<py::ssize_t>(all.size()));
+  auto* const slots = static_cast<PyObject**>(ids.mutable_data());
+  for (size_t i = 0; i < all.size(); ++i) {
+    Py_XDECREF(slots[i]);
+    slots[i] = nullptr;
+    slots[i] = to_python(records.id_at(all[i])).release().ptr();
+  }
+  return ids;
+}
+
+py::dict fields_at(const PythonSnapshot& self, const Refs& refs) {
+  const RecordView& records = *self.snapshot->records;
+  const std::vector<RecordRef> all = from_refs(records, refs);
+  const auto n = static_cast<py::ssize_t>(all.size());
+  py::array_t<uint64_t> rid(n), version(n);
+  py::array_t<int64_t> created(n), updated(n);
+  py::array_t<uint8_t> hash({n, py::ssize_t{16}});
+  py::list scope;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const RecordFields fields = records.fields_at(all[i]);
+    rid.mutable_data()[i] = fields.rid;
+    version.mutable_data()[i] = fields.version;
+    created.mutable_data()[i] = fields.created_us;
+    updated.mutable_data()[i] = fields.updated_us;
+    std::ranges::copy(fields.content_hash, hash.mutable_data() + i * fields.content_hash.size());
+    scope.append(to_python(fields.scope));
+  }
+  return py::dict("rid"_a = rid, "version"_a = version, "created_us"_a = created, "updated_us"_a = updated,
+                  "content_hash"_a = hash, "scope"_a = scope);
+}
+
+py::tuple vectors_at(const PythonSnapshot& self, const Refs& refs) {
+  const RecordView& records = *self.snapshot->records;
+  const View& view = *self.snapshot->vectors;
+  const std::vector<RecordRef> all = from_refs(records, refs);
+  py::array vectors = new_vectors(all.size(), view.spec);
+  py::array_t<bool> present(static_cast<py::ssize_t>(all.size()));
+  bool* const has = present.mutable_data();
+  auto* out = static_cast<std::byte*>(vectors.mutable_data());
+  const auto stride = static_cast<size_t>(vectors.strides(0));
+  {
+    const py::gil_scoped_release released;
+    for (size_t i = 0; i < all.size(); ++i, out += stride) {
+      View::RowRef where;
+      has[i] = view.find(records.fields_at(all[i]).rid, &where);
+      if (has[i]) {
+        read_vector(view, where, out);
+      } else {
+        std::fill_n(out, stride, std::byte{0});
+      }
+    }
+  }
+  return py::make_tuple(std::move(vectors), std::move(present));
+}
+
+// The sealed bytes of some records' columns, for as long as somebody looks at them.
+struct Block {
+  BlockRef ref;
+};
+
+py::list blocks_at(const PythonSnapshot& self, const Refs& refs) {
+  struct Needed {
+    BlockRef ref;
+    std::vector<uint32_t> rows;
+    std::vector<int64_t> positions;
+  };
+  const RecordView& records = *self.snapshot->records;
+  const std::vector<RecordRef> all = from_refs(records, refs);
+  std::vector<Needed> needed;
+  {
+    const py::gil_scoped_release released;
+    std::unordered_map<uint64_t, size_t> by_key;
+    for (size_t i = 0; i < all.size(); ++i) {
+      BlockRef ref = records.block_at(all[i], self.open->codec);
+      const uint32_t row = ref.row;
+      const auto [at, fresh] = by_key.try_emplace(ref.key, needed.size());
+      if (fresh) needed.push_back({std::move(ref), {}, {}});
+      needed[at->second].rows.push_back(row);
+      needed[at->second].positions.push_back(static_cast<int64_t>(i));
+    }
+  }
+  py::list blocks;
+  for (Needed& one : needed) {
+    blocks.append(py::make_tuple(Block{std::move(one.ref)}, to_array(one.rows), to_array(one.positions)));
+  }
+  return blocks;
+}
+
+void warm(const PythonSnapshot& self) {
+  const py::gil_scoped_release released;
+  warm(*self.snapshot->vectors);
+}
+
+void bind_block(py::module_& m) {
+  py::class_<Block>(m, "Block", py::buffer_protocol(),
+                    "The sealed bytes of some records' columns: a read-only buffer that keeps its mapping alive.")
+      .def_buffer([](Block& self) {
+        const Bytes bytes = self.ref.bytes;
+        return py::buffer_info(reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<py::ssize_t>(bytes.size()));
+      })
+      .def_property_readonly("key", [](const Block& self) { return self.ref.key; })
+      .def_property_readonly("rows", [](const Block& self) { return self.ref.block_rows; });
+}
+
+py::bytes to_bytes(const Fingerprint& fingerprint) {
+  return {reinterpret_cast<const char*>(fingerprint.data()), fingerprint.size()};
+}
+
+void bind_collection(py::module_& m) {
+  py::class_<PythonCollection>(m, "Collection")
+      .def_property_readonly("name", [](const PythonCollection& self) { return self.collection->name(); })
+      .def_property_readonly("dropped", [](const PythonCollection& self) { return self.collection->dropped(); })
+      .def("snapshot", [](const PythonCollection& self) {
+        return PythonSnapshot{self.open, self.collection->snapshot()};
+      });
+}
+
+}  // namespace
+
+void bind_snapshot(py::module_& m) {
+  m.attr("NO_REF") = kNoRef;
+  bind_block(m);
+  py::class_<PythonSnapshot> snapshot(
+      m, "Snapshot", R"(One collection at one version: immutable; safe from any thread; keeps its files alive.
+
+A *ref* (uint64) names a record of this snapshot, and of no other; NO_REF stands for one that is not there.)");
+  bind_spec(snapshot, [](const PythonSnapshot& self) -> const VectorSpec& { return self.snapshot->spec->vectors; });
+  const auto spec = [](const PythonSnapshot& self) -> const CollectionSpec& { return *self.snapshot->spec; };
+  snapshot.def_property_readonly("version", [](const PythonSnapshot& self) { return self.snapshot->version; })
+      .def_property_readonly("id_kind", [spec](const PythonSnapshot& self) { return name_of(spec(self).id_kind); })
+      .def_property_readonly("fingerprint",
+                             [spec](const PythonSnapshot& self) { return to_bytes(spec(self).fingerprint); })
+      .def_property_readonly("model", [spec](const PythonSnapshot& self) { return spec(self).model; })
+      .def_property_readonly("settings", [spec](const PythonSnapshot& self) { return spec(self).settings; })
+      .def("__len__", [](const PythonSnapshot& self) { return self.snapshot->records->live; })
+      .def("search", &search_snapshot, "query"_a, "k"_a, "ef"_a, "recall"_a, "exact"_a, "threads"_a,
+           "As Index.search. Ids of kind \"str\" come as objects; empty slots of a batch are -1 or None.")
+      .def("find", &find, "ids"_a, "The ref of each id, or NO_REF.")
+      .def("contains", &contains, "id"_a)
+      .def("scan", &scan, "after"_a, "limit"_a,
+           "Up to `limit` refs of live records that follow the ref `after` (None: from the start). Fewer: the end.")
+      .def("ids_at", &ids_at, "refs"_a, "int64, or objects (str).")
+      .def("fields_at", &fields_at, "refs"_a,
+           "Arrays rid, version, created_us, updated_us, content_hash (n, 16); list scope.")
+      .def("vectors_at", &vectors_at, "refs"_a,
+           "(n, dim) float32 or packed uint8, zero where the record has none, and which ones have one.")
+      .def("blocks_at", &blocks_at, "refs"_a,
+           "Each block that is needed, once: (block, rows in it, positions in `refs`). Checked by the codec.")
+      .def("warm", [](const PythonSnapshot& self) { warm(self); });
+  bind_collection(m);
+}
+
+}  // namespace lamina

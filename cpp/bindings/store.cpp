@@ -1,0 +1,182 @@
+#include "store/store.h"
+
+#include <pybind11/stl.h>
+
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+
+#include "base/error.h"
+#include "bindings/bindings.h"
+#include "bindings/open_store.h"
+#include "bindings/snapshot.h"
+#include "bindings/spec.h"
+#include "bindings/write_op.h"
+
+namespace lamina {
+namespace {
+
+using namespace py::literals;
+
+struct PythonStore {
+  std::shared_ptr<OpenStore> open;
+
+  Store& store() const { return *open->store; }
+};
+
+Durability parse_durability(const std::string& name) {
+  if (name == "fsync") return Durability::kFsync;
+  if (name == "interval") return Durability::kInterval;
+  if (name == "os") return Durability::kOs;
+  throw std::invalid_argument("unknown durability '" + name + "': one of fsync, interval, os");
+}
+
+PythonStore open_store(const std::string& path, bool create, bool read_only, const std::string& durability,
+                       uint64_t log_limit, py::object codec) {
+  const StoreOptions options{create, read_only, parse_durability(durability), log_limit};
+  return {std::make_shared<OpenStore>(path, options, std::move(codec))};
+}
+
+PythonCollection create_collection(const PythonStore& self, const std::string& name, const std::string& id_kind,
+                                   uint32_t dim, const std::string& metric, const std::string& dtype,
+                                   const std::string& codes, uint32_t m, uint32_t ef_construction, uint64_t seed,
+                                   const py::bytes& fingerprint, const std::string& model,
+                                   const std::string& settings) {
+  CollectionSpec spec;
+  spec.id_kind = parse_id_kind(id_kind);
+  spec.vectors = make_spec(dim, metric, dtype, codes, m, ef_construction, seed);
+  spec.fingerprint = parse_fingerprint(fingerprint);
+  spec.model = model;
+  spec.settings = settings;
+  const py::gil_scoped_release released;
+  const std::unique_lock lock(self.open->structure);
+  return {self.open, self.store().create_collection(name, spec)};
+}
+
+void drop_collection(const PythonStore& self, const std::string& name) {
+  const std::unique_lock lock(self.open->structure);
+  self.store().drop_collection(name);
+}
+
+// Called with the GIL; what it waits for never waits for the GIL.
+std::vector<WriteOp> resolve(const Store& store, const std::vector<const PythonWriteOp*>& operations) {
+  std::vector<WriteOp> resolved;
+  resolved.reserve(operations.size());
+  for (const PythonWriteOp* operation : operations) {
+    const auto collection = store.collection(operation->collection());
+    resolved.push_back(operation->resolve(*collection->snapshot()->spec));
+  }
+  return resolved;
+}
+
+using Written = std::tuple<uint64_t, uint64_t, uint64_t, uint64_t>;
+
+std::vector<Written> write(const PythonStore& self, const std::vector<const PythonWriteOp*>& operations) {
+  std::shared_lock lock(self.open->structure, std::defer_lock);
+  {
+    const py::gil_scoped_release released;
+    lock.lock();
+  }
+  const std::vector<WriteOp> resolved = resolve(self.store(), operations);
+  std::vector<Written> written;
+  const py::gil_scoped_release released;
+  for (const WriteResult& result : self.store().write(resolved)) {
+    written.emplace_back(result.added, result.updated, result.deleted, result.version);
+  }
+  return written;
+}
+
+py::dict verify(const PythonStore& self) {
+  VerifyReport report;
+  {
+    const py::gil_scoped_release released;
+    report = self.store().verify();
+  }
+  return py::dict("files"_a = report.files, "bytes"_a = report.bytes, "records"_a = report.records,
+                  "vectors"_a = report.vectors);
+}
+
+py::dict stats(const PythonStore& self) {
+  StoreStats stats;
+  {
+    const py::gil_scoped_release released;
+    stats = self.store().stats();
+  }
+  py::dict collections;
+  for (const StoreStats::OfCollection& one : stats.collections) {
+    collections[py::str(one.name)] =
+        py::dict("records"_a = one.records, "vectors"_a = one.vectors, "owed"_a = one.owed, "stale"_a = one.stale,
+                 "record_segments"_a = one.record_segments, "vector_segments"_a = one.vector_segments,
+                 "head_records"_a = one.head_records, "head_vectors"_a = one.head_vectors,
+                 "dead_records"_a = one.dead_records, "dead_vectors"_a = one.dead_vectors);
+  }
+  return py::dict("version"_a = stats.version, "log_bytes"_a = stats.log_bytes, "record_bytes"_a = stats.record_bytes,
+                  "vector_bytes"_a = stats.vector_bytes, "other_bytes"_a = stats.other_bytes,
+                  "collections"_a = collections);
+}
+
+py::dict recovery(const PythonStore& self) {
+  const Recovery& recovery = self.store().recovery();
+  return py::dict("clean"_a = recovery.clean, "frames_replayed"_a = recovery.frames_replayed,
+                  "bytes_cut"_a = recovery.bytes_cut, "files_swept"_a = recovery.files_swept, "note"_a = recovery.note);
+}
+
+}  // namespace
+
+OpenStore::OpenStore(const std::string& path, const StoreOptions& options, py::object python_codec)
+    : codec(std::move(python_codec)) {
+  const py::gil_scoped_release released;
+  store = Store::open(file_system(), path, options, hasher, codec);
+}
+
+OpenStore::~OpenStore() {
+  const py::gil_scoped_release released;
+  store.reset();
+}
+
+void bind_store(py::module_& m) {
+  const auto released = py::call_guard<py::gil_scoped_release>();
+  py::class_<PythonStore>(
+      m, "Store", "A store: see cpp/store/store.h for what each call promises. The GIL is released around all work.")
+      .def_static("open", &open_store, "path"_a, py::kw_only(), "create"_a, "read_only"_a, "durability"_a,
+                  "log_limit"_a, "codec"_a)
+      .def("create_collection", &create_collection, "name"_a, py::kw_only(), "id_kind"_a, "dim"_a, "metric"_a,
+           "dtype"_a, "codes"_a, "m"_a, "ef_construction"_a, "seed"_a, "fingerprint"_a, "model"_a, "settings"_a)
+      .def(
+          "collection",
+          [](const PythonStore& self, const std::string& name) {
+            return PythonCollection{self.open, self.store().collection(name)};
+          },
+          "name"_a)
+      .def("collections", [](const PythonStore& self) { return self.store().collections(); })
+      .def("drop_collection", &drop_collection, "name"_a, released)
+      .def(
+          "set_settings",
+          [](const PythonStore& self, const std::string& name, const std::string& settings) {
+            self.store().set_settings(name, settings);
+          },
+          "name"_a, "settings"_a, released)
+      .def("write", &write, "operations"_a,
+           "All or nothing, as one version: (added, updated, deleted, version) of each operation.")
+      .def(
+          "sync", [](const PythonStore& self) { self.store().sync(); }, released)
+      .def(
+          "reload", [](const PythonStore& self) { return self.store().reload(); }, released)
+      .def(
+          "seal", [](const PythonStore& self) { self.store().seal(); }, released)
+      .def(
+          "optimize",
+          [](const PythonStore& self, const std::string& name, int threads) { self.store().optimize(name, threads); },
+          "name"_a, "threads"_a, released)
+      .def(
+          "maintain", [](const PythonStore& self, int threads) { return self.store().maintain(threads); }, "threads"_a,
+          released)
+      .def("verify", &verify)
+      .def("stats", &stats)
+      .def("recovery", &recovery)
+      .def_property_readonly("version", [](const PythonStore& self) { return self.store().version(); })
+      .def(
+          "close", [](const PythonStore& self) { self.store().close(); }, released);
+}
+
+}  // namespace lamina
