@@ -144,7 +144,7 @@ void ExactQuery::cosine4(const std::byte* const rows[4], const float inverse_nor
 }
 
 double ExactQuery::in_double(const std::byte* row) const {
-  const float* query = spec_.metric == Metric::kCosine ? unit_.data() : static_cast<const float*>(query_);
+  const float* query = direction();
   double dot = 0;
   double difference = 0;
   double square = 0;

@@ -31,7 +31,10 @@ class ExactQuery {
   // which slot it stands in; callers with fewer repeat one.
   void distances4(const std::byte* const rows[4], const float inverse_norms[4], float out[4]) const;
 
-  const void* query() const { return query_; }
+  // What a code of the query is made from: the query at length 1 for cosine, else as it came. REQUIRES: not bits.
+  const float* direction() const {
+    return spec_.metric == Metric::kCosine ? unit_.data() : static_cast<const float*>(query_);
+  }
 
  private:
   void cosine4(const std::byte* const rows[4], const float inverse_norms[4], float out[4]) const;

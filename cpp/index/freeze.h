@@ -10,11 +10,8 @@
 
 namespace lamina {
 
-// A part without a graph of the rows `order[0], order[1], ...`.
-std::shared_ptr<Part> freeze_columns(const VectorSpec& spec, const HeadRows& rows, std::span<const uint32_t> order,
-                                     int threads);
-
-// The first `rows` rows of a head, under the same numbers, with the graph that is there.
-std::shared_ptr<const Part> freeze(const Head& head, uint32_t rows, int threads);
+// A part of the rows `order[0], order[1], ...`, each once, and of what `graph` (null: none) says of them.
+std::shared_ptr<Part> freeze(const VectorSpec& spec, const HeadRows& rows, const HeadGraph* graph,
+                             std::span<const uint32_t> order, int threads);
 
 }  // namespace lamina

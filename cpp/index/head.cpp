@@ -1,7 +1,37 @@
 #include "index/head.h"
 
-namespace lamina {
+#include "index/builder.h"
 
-std::shared_ptr<const Head> link_head(std::shared_ptr<const Head> head, int) { return head; }
+namespace lamina {
+namespace {
+
+// Looks at a sample of all rows whenever there is a quarter more of them.
+bool code_fits(HeadGraph& graph, const HeadRows& rows, uint32_t count) {
+  if (!has_i8(graph.spec()) || count - graph.fitted() < graph.fitted() / 4) return true;
+  graph.set_fitted(count);
+  return still_fits(graph.params(), train_codes(graph.spec(), rows, count));
+}
+
+}  // namespace
+
+// A write that failed half-way has left rows that are encoded and not linked.
+bool Head::usable() const { return rows_->whole() && (graph_ == nullptr || graph_->linked() == graph_->rows()); }
+
+std::shared_ptr<const Head> link_head(std::shared_ptr<const Head> head, int threads) {
+  const VectorSpec& spec = head->spec();
+  const uint32_t count = head->rows_->size();
+  if (count < kFlatRows) return head;
+  if (head->graph_ && code_fits(*head->graph_, *head->rows_, count)) {
+    head->graph_->encode(count, threads);
+    link_rows(*head->graph_, threads);
+    return head;
+  }
+  const I8Params params = has_i8(spec) ? train_codes(spec, *head->rows_, count) : I8Params{};
+  const auto graph = std::make_shared<HeadGraph>(spec, head->rows_, params);
+  graph->encode(count, threads);
+  graph->set_fitted(count);
+  link_rows(*graph, threads);
+  return std::make_shared<const Head>(spec, head->rows_, graph);
+}
 
 }  // namespace lamina

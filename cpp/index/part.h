@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "codes/i8.h"
 #include "codes/metric.h"
 
 namespace lamina {
@@ -33,12 +34,6 @@ struct GraphView {
   const uint32_t* upper = nullptr;              // level 1's lists, then level 2's, ...: compact numbers, kNoRow-padded
   std::span<const uint32_t> upper_rows;         // compact number -> row; the entry is compact number 0
   uint32_t entry = kNoRow;                      // row where the search begins; kNoRow: no graph (flat)
-};
-
-// Parameters of the 8-bit code: code = clamp(round((x - offset) * scale)), of the unit vector for cosine.
-struct I8Params {
-  float offset = 0;
-  float scale = 1;
 };
 
 // What this part measured on itself: for a k, the recall that each ef reached on held-out rows. Ascending in ef.

@@ -1,6 +1,7 @@
 #include <numeric>
 #include <vector>
 
+#include "index/builder.h"
 #include "index/freeze.h"
 #include "index/vector_set.h"
 
@@ -32,7 +33,14 @@ std::shared_ptr<const Part> VectorSet::rebuild(const View& view, int threads) {
   const std::shared_ptr<HeadRows> rows = gather(view, threads);
   std::vector<uint32_t> order(rows->size());
   std::iota(order.begin(), order.end(), 0U);
-  return freeze_columns(view.spec, *rows, order, threads);
+  const uint32_t count = rows->size();
+  if (count < kFlatRows) return freeze(view.spec, *rows, nullptr, order, threads);
+  const I8Params params = has_i8(view.spec) ? train_codes(view.spec, *rows, count) : I8Params{};
+  HeadGraph graph(view.spec, rows, params);
+  graph.encode(count, threads);
+  link_rows(graph, threads);
+  refine_rows(graph, threads);
+  return freeze(view.spec, *rows, &graph, order, threads);
 }
 
 }  // namespace lamina

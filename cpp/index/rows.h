@@ -32,6 +32,7 @@ class SealedRows {
  public:
   SealedRows(const VectorSpec& spec, const Part& part) : part_(part), vector_bytes_(spec.vector_bytes()) {}
 
+  size_t vector_bytes() const { return vector_bytes_; }
   const std::byte* vector(uint32_t row) const { return part_.vectors + size_t{row} * vector_bytes_; }
   float inverse_norm(uint32_t row) const { return part_.inverse_norms == nullptr ? 0 : part_.inverse_norms[row]; }
   uint64_t rid(uint32_t row) const { return part_.rids[row]; }
@@ -64,6 +65,7 @@ class HeadRows {
   uint32_t size() const { return size_; }
   bool whole() const { return whole_; }
 
+  size_t vector_bytes() const { return spec_.vector_bytes(); }
   const std::byte* vector(uint32_t row) const { return vectors_.row(row); }
   float inverse_norm(uint32_t row) const { return tag(row).inverse_norm; }
   uint64_t rid(uint32_t row) const { return tag(row).rid; }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 
 #include "index/freeze.h"
@@ -142,7 +143,9 @@ size_t VectorSet::erase(std::span<const uint64_t> rids) {
 std::shared_ptr<const Part> VectorSet::freeze_head(int threads) const {
   const std::shared_ptr<const View> now = view();
   if (!now->head || now->head_rows == 0) return nullptr;
-  return freeze(*now->head, now->head_rows, threads);
+  std::vector<uint32_t> order(now->head_rows);
+  std::iota(order.begin(), order.end(), 0U);
+  return freeze(spec(), now->head->rows(), now->head->graph(), order, threads);
 }
 
 void VectorSet::replace_head(std::shared_ptr<const Part> sealed) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/thread_pool.h"
+#include "index/find_near.h"
 #include "index/head.h"
 #include "index/scan.h"
 #include "index/vector_set.h"
@@ -17,10 +18,15 @@ size_t query_bytes(const VectorSpec& spec) {
   return spec.dtype == DType::kBits ? spec.vector_bytes() : size_t{spec.dim} * sizeof(float);
 }
 
+constexpr size_t kScanShare = 8;  // a walk as broad as a part's rows / kScanShare costs what scanning them does
+
 // What a thread needs for a search, kept from one to the next.
 struct Scratch {
   std::array<ExactQuery, kGroup> queries;
   std::array<TopK, kGroup> tops;
+  I8Query coded;
+  Walk walk;
+  std::vector<uint32_t> chosen;
 };
 
 Scratch& scratch() {
@@ -32,18 +38,78 @@ void require(const SearchOptions& options) {
   if (options.k == 0) throw std::invalid_argument("k 0 is not positive");
 }
 
-// Calls fn(rows, live, part) for each part and then for the head, whose `part` is null.
+// How many of the nearest by code are measured on their stored vectors.
+size_t rerank_count(size_t k) { return std::max(2 * k, k + 16); }
+
+// Calls fn(rows, live, graph) for each part and then for the head; `graph` is a Part or a HeadGraph, null if flat.
 template <class Fn>
 void for_each_rows(const View& view, Fn&& fn) {
   for (const View::SealedPart& sealed : view.parts) {
-    if (sealed.part->guard != nullptr) sealed.part->guard->check_index();
-    fn(SealedRows(view.spec, *sealed.part), Live(sealed.deleted, sealed.part->rows), sealed.part.get());
+    const Part& part = *sealed.part;
+    if (part.guard != nullptr) part.guard->check_index();
+    fn(SealedRows(view.spec, part), Live(sealed.deleted, part.rows), part.graph.entry == kNoRow ? nullptr : &part);
   }
-  if (view.head) fn(view.head->rows(), Live(view.head_deleted, view.head_rows), static_cast<const Part*>(nullptr));
+  if (view.head) fn(view.head->rows(), Live(view.head_deleted, view.head_rows), view.head->graph());
 }
 
 void search_exactly(const View& view, std::span<const ExactQuery> queries, std::span<TopK> tops) {
-  for_each_rows(view, [&](const auto& rows, const Live& live, const Part*) { scan(rows, live, queries, tops); });
+  for_each_rows(view, [&](const auto& rows, const Live& live, const auto*) { scan(rows, live, queries, tops); });
+}
+
+uint32_t breadth(const Part& part, const SearchOptions& options) {
+  return part.calibration.ef_for(options.recall, options.k);
+}
+uint32_t breadth(const HeadGraph&, const SearchOptions& options) {
+  return Calibration{}.ef_for(options.recall, options.k);
+}
+
+// Walks with room for `capacity` rows and puts the nearest live ones, `most` at the most, into mine.chosen. Returns how
+// many live ones there were in all.
+template <class Rows, class Graph>
+size_t walk_to_live(const VectorSpec& spec, const Rows& rows, const Live& live, const Graph& graph, size_t capacity,
+                    size_t most, Scratch& mine) {
+  with_scorer(spec, graph, rows, mine.queries[0], mine.coded,
+              [&](const auto& scorer) { find_near(graph, scorer, capacity, mine.walk); });
+  const Pool& pool = mine.walk.pool;
+  mine.chosen.clear();
+  size_t met = 0;
+  for (size_t i = 0; i < pool.size(); ++i) {
+    if (!live(pool.row(i))) continue;
+    ++met;
+    if (mine.chosen.size() < most) mine.chosen.push_back(pool.row(i));
+  }
+  return met;
+}
+
+// Deleted rows are walked through and not returned: the pool is as much larger as there are more rows than live ones,
+// and grows where they lie thick, until it holds what it was to hold, or a scan is as cheap.
+template <class Rows, class Graph>
+void search_graph(const View& view, const Rows& rows, const Live& live, const Graph& graph,
+                  const SearchOptions& options, Scratch& mine) {
+  const uint64_t count = live.count();
+  if (count == 0) return;
+  const size_t wanted = std::min<uint64_t>(options.k, count);
+  const size_t ef = std::max<size_t>(options.ef != 0 ? options.ef : breadth(graph, options), wanted);
+  size_t capacity = (ef * live.rows + count - 1) / count;
+  for (; capacity * kScanShare < live.rows; capacity *= 2) {
+    const size_t met = walk_to_live(view.spec, rows, live, graph, capacity, rerank_count(wanted), mine);
+    const bool has_all = mine.walk.pool.size() < capacity;  // of what can be reached
+    if (met < wanted && has_all) break;
+    if (met < wanted || (met < ef * 3 / 4 && !has_all)) continue;
+    for (const uint32_t row : mine.chosen) rows.check(row, 1);
+    return measure(rows, mine.queries[0], mine.chosen, mine.tops[0]);
+  }
+  scan(rows, live, {mine.queries.data(), 1}, {mine.tops.data(), 1});
+}
+
+void search_one(const View& view, const SearchOptions& options, Scratch& mine) {
+  for_each_rows(view, [&](const auto& rows, const Live& live, const auto* graph) {
+    if (options.exact || graph == nullptr) {
+      scan(rows, live, {mine.queries.data(), 1}, {mine.tops.data(), 1});
+    } else {
+      search_graph(view, rows, live, *graph, options, mine);
+    }
+  });
 }
 
 }  // namespace
@@ -53,7 +119,7 @@ size_t View::search(const void* query, const SearchOptions& options, Hit* out) c
   Scratch& mine = scratch();
   mine.queries[0].prepare(spec, query);
   mine.tops[0].reset(std::min<uint64_t>(options.k, live), options.ties);
-  search_exactly(*this, {mine.queries.data(), 1}, {mine.tops.data(), 1});
+  search_one(*this, options, mine);
   return mine.tops[0].take(out);
 }
 
@@ -125,7 +191,7 @@ Provenance View::provenance_at(RowRef where) const {
 
 void View::for_each_live(const std::function<void(RowRef, uint64_t rid)>& visit) const {
   uint32_t part = 0;
-  for_each_rows(*this, [&](const auto& rows, const Live& shown, const Part*) {
+  for_each_rows(*this, [&](const auto& rows, const Live& shown, const auto*) {
     for (uint32_t row = 0; row < shown.rows; ++row) {
       if (shown(row)) visit({part, row}, rows.rid(row));
     }

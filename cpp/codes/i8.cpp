@@ -1,0 +1,108 @@
+#include "codes/i8.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace lamina {
+namespace {
+
+constexpr float kMost = 127;
+
+struct Range {
+  float low;
+  float high;
+};
+
+I8Params params_for(Range range) {
+  I8Params params;
+  params.offset = range.low + (range.high - range.low) / 2;
+  const float half = (range.high - range.low) / 2;
+  params.scale = std::isnormal(half) && std::isnormal(kMost / half) ? kMost / half : 1;
+  return params;
+}
+
+float quantise(const I8Params& params, float x) {
+  const float scaled = (x - params.offset) * params.scale;
+  return std::clamp(scaled, -kMost, kMost);
+}
+
+double squared_error(const I8Params& params, const std::vector<float>& sample) {
+  double sum = 0;
+  for (const float x : sample) {
+    const double code = std::nearbyint(quantise(params, x));
+    const double error = (static_cast<double>(x) - params.offset) - code / params.scale;
+    sum += error * error;
+  }
+  return sum;
+}
+
+// What lies between the quantiles (1 - share)/2 of sorted values.
+Range middle(const std::vector<float>& sorted, double share, bool symmetric) {
+  const auto last = static_cast<double>(sorted.size() - 1);
+  const auto cut = static_cast<size_t>(last * (1 - share) / 2);
+  const Range range{sorted[cut], sorted[sorted.size() - 1 - cut]};
+  if (!symmetric) return range;
+  const float most = std::max(std::abs(range.low), std::abs(range.high));
+  return {-most, most};
+}
+
+}  // namespace
+
+I8Params train_i8(const VectorSpec& spec, std::vector<float>& sample) {
+  if (sample.empty()) return {};
+  std::sort(sample.begin(), sample.end());
+  I8Params best;
+  double least = HUGE_VAL;
+  for (const double share : {1.0, 0.9999, 0.9995, 0.999, 0.998, 0.995, 0.99, 0.98}) {
+    const I8Params params = params_for(middle(sample, share, spec.metric != Metric::kL2));
+    const double error = squared_error(params, sample);
+    if (error < least) {
+      least = error;
+      best = params;
+    }
+  }
+  return best;
+}
+
+bool still_fits(const I8Params& ours, const I8Params& fresh) {
+  const float ratio = fresh.scale / ours.scale;
+  const float moved = std::abs(fresh.offset - ours.offset) * ours.scale;  // in steps of the code
+  return ratio > 0.6F && ratio < 1.6F && moved < kMost / 3;
+}
+
+void encode_i8(const VectorSpec& spec, const I8Params& params, const float* x, float factor, int8_t* code) {
+  for (size_t i = 0; i < spec.dim; ++i) {
+    const float kept = quantise(params, x[i] * factor);
+    code[i] = static_cast<int8_t>(static_cast<int32_t>(kept + (kept < 0 ? -0.5F : 0.5F)));
+  }
+  std::fill(code + spec.dim, code + i8_stride(spec), int8_t{0});
+}
+
+void I8Query::set_up(const VectorSpec& spec, const I8Params& params) {
+  const bool l2 = spec.metric == Metric::kL2;
+  kernel_ = l2 ? kernels().l2_i8_x4 : kernels().ip_i8_x4;
+  stride_ = i8_stride(spec);
+  base_ = l2 ? 0 : 0x80000000U;
+  flip_ = l2 ? 0 : 0xFFFFFFFFU;
+  unit_ = spec.metric == Metric::kCosine ? params.scale * params.scale : 0;
+}
+
+void I8Query::prepare(const VectorSpec& spec, const I8Params& params, const float* query) {
+  set_up(spec, params);
+  own_.resize(stride_);
+  code_ = own_.data();
+  I8Params mine = params;
+  if (spec.metric != Metric::kL2) {  // the order by inner product does not depend on the query's scale
+    float most = 0;
+    for (size_t i = 0; i < spec.dim; ++i) most = std::max(most, std::abs(query[i]));
+    mine = params_for({-most, most});
+  }
+  encode_i8(spec, mine, query, 1, own_.data());
+}
+
+void I8Query::prepare_code(const VectorSpec& spec, const I8Params& params, const int8_t* code) {
+  set_up(spec, params);
+  code_ = code;
+}
+
+}  // namespace lamina

@@ -1,0 +1,83 @@
+#include "index/builder.h"
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "base/random.h"
+#include "base/thread_pool.h"
+#include "index/linker.h"
+
+namespace lamina {
+namespace {
+
+constexpr uint64_t kGrain = 16;
+constexpr uint32_t kShuffled = 1000;        // a batch of at least so many rows goes in shuffled
+constexpr size_t kSampleRows = 1000;
+constexpr size_t kSampleComponents = 400'000;
+
+unsigned worker_count(int threads) { return threads <= 0 ? hardware_threads() : static_cast<unsigned>(threads); }
+
+// Calls work(linker, row) for the rows of `order`.
+template <class L, class Work>
+void share(HeadGraph& graph, const std::vector<uint32_t>& order, int threads, Work&& work) {
+  const unsigned workers = worker_count(threads);
+  std::vector<std::unique_ptr<L>> linkers(workers);
+  for (auto& linker : linkers) linker = std::make_unique<L>(graph);
+  parallel_for(0, order.size(), kGrain, workers, [&](uint64_t begin, uint64_t end, unsigned worker) {
+    for (uint64_t i = begin; i < end; ++i) work(*linkers[worker], order[i]);
+  });
+}
+
+template <class Work>
+void share(HeadGraph& graph, const std::vector<uint32_t>& order, int threads, Work&& work) {
+  if (has_i8(graph.spec())) {
+    share<I8Linker>(graph, order, threads, work);
+  } else {
+    share<StoredLinker>(graph, order, threads, work);
+  }
+}
+
+std::vector<uint32_t> shuffled(uint32_t begin, uint32_t end, uint64_t seed) {
+  std::vector<uint32_t> order(end - begin);
+  std::iota(order.begin(), order.end(), begin);
+  Random random(seed);
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.uniform(i)]);
+  return order;
+}
+
+}  // namespace
+
+I8Params train_codes(const VectorSpec& spec, const HeadRows& rows, uint32_t count) {
+  const size_t wanted = std::clamp<size_t>(kSampleComponents / spec.dim, 16, kSampleRows);
+  Random random(spec.seed);
+  std::vector<float> sample;
+  std::vector<float> x(spec.dim);
+  for (size_t i = 0; i < std::min<size_t>(wanted, count); ++i) {
+    const auto row = static_cast<uint32_t>(count <= wanted ? i : random.uniform(count));
+    load_vector(spec, rows.vector(row), x.data());
+    const float factor = spec.metric == Metric::kCosine ? rows.inverse_norm(row) : 1;
+    for (const float component : x) sample.push_back(component * factor);
+  }
+  return train_i8(spec, sample);
+}
+
+void link_rows(HeadGraph& graph, int threads) {
+  const uint32_t begin = graph.linked();
+  const uint32_t end = graph.rows();
+  std::vector<uint32_t> order(end - begin);
+  std::iota(order.begin(), order.end(), begin);
+  if (order.size() >= kShuffled) order = shuffled(begin, end, graph.spec().seed + begin);
+  share(graph, order, threads, [](auto& linker, uint32_t row) { linker.insert(row); });
+  graph.set_linked(end);
+}
+
+void refine_rows(HeadGraph& graph, int threads) {
+  constexpr uint32_t kBreadth = 64;
+  const bool is_metric = graph.spec().metric != Metric::kIp;
+  const float alpha = is_metric ? 1.1F : 1.0F;
+  share(graph, shuffled(0, graph.linked(), ~graph.spec().seed), threads,
+        [&](auto& linker, uint32_t row) { linker.refine(row, kBreadth, alpha); });
+}
+
+}  // namespace lamina

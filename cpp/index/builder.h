@@ -1,0 +1,21 @@
+// The work of building a graph, shared out to threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "index/head_graph.h"
+
+namespace lamina {
+
+// The parameters of a code for the first `count` of these rows, from a sample of them.
+I8Params train_codes(const VectorSpec& spec, const HeadRows& rows, uint32_t count);
+
+// Links the rows [graph.linked(), graph.rows()). Many at once go in an order drawn by the set's seed, so that
+// neither a sorted nor a clustered source bends the graph. On one thread the same rows give the same graph.
+void link_rows(HeadGraph& graph, int threads);
+
+// Chooses the neighbours of all linked rows again, now that all rows are there.
+void refine_rows(HeadGraph& graph, int threads);
+
+}  // namespace lamina

@@ -1,0 +1,59 @@
+// From the top of a graph to the pool of the ef nearest rows, for parts and heads alike.
+#pragma once
+
+#include <cstdint>
+
+#include "index/head_graph.h"
+#include "index/scorer.h"
+#include "index/sealed_graph.h"
+#include "index/searcher.h"
+
+namespace lamina {
+
+template <class Scorer>
+void find_near(const Part& part, const Scorer& scorer, size_t ef, Walk& walk) {
+  uint32_t row = part.graph.entry;
+  if (row >= part.rows) refuse_link(part, row, part.rows);
+  const size_t levels = part.graph.upper_counts.size();
+  if (levels > 0) {
+    uint32_t node = 0;
+    for (size_t level = levels; level > 0; --level) {
+      const SealedUpper upper(part, level);
+      if (node >= upper.rows()) upper.beyond(node);
+      node = descend(upper, scorer, node, walk.fresh);
+      row = upper.row(node);
+    }
+  }
+  walk_level(SealedLevel0(part), scorer, row, ef, walk);
+}
+
+template <class Scorer>
+void find_near(const HeadGraph& graph, const Scorer& scorer, size_t ef, Walk& walk) {
+  const HeadGraph::Entry entry = graph.entry();
+  const uint32_t rows = graph.rows();  // after the entry: it is among them
+  uint32_t row = entry.row;
+  for (uint32_t level = entry.level; level > 0; --level) {
+    row = descend(HeadLevel(graph, level, rows), scorer, row, walk.fresh);
+  }
+  walk_level(HeadLevel(graph, 0, rows), scorer, row, ef, walk);
+}
+
+// A query against one part or head: calls fn(scorer) with what this set is walked on. `coded` is scratch.
+template <class Fn>
+void with_scorer(const VectorSpec& spec, const Part& part, const SealedRows& rows, const ExactQuery& query,
+                 I8Query& coded, Fn&& fn) {
+  if (part.codes == nullptr) return fn(StoredScorer(query, rows, spec.vector_bytes()));
+  coded.prepare(spec, part.i8, query.direction());
+  const FlatCodes codes{reinterpret_cast<const std::byte*>(part.codes), part.code_stride};
+  fn(I8Scorer(coded, codes, i8_stride(spec)));
+}
+
+template <class Fn>
+void with_scorer(const VectorSpec& spec, const HeadGraph& graph, const HeadRows& rows, const ExactQuery& query,
+                 I8Query& coded, Fn&& fn) {
+  if (!has_i8(spec)) return fn(StoredScorer(query, rows, spec.vector_bytes()));
+  coded.prepare(spec, graph.params(), query.direction());
+  fn(I8Scorer(coded, graph.codes(), i8_stride(spec)));
+}
+
+}  // namespace lamina

@@ -1,0 +1,189 @@
+#include "index/linker.h"
+
+namespace lamina {
+namespace {
+
+constexpr float kInsertAlpha = 1.0F;
+
+}  // namespace
+
+template <class Space>
+void Linker<Space>::insert(uint32_t row) {
+  const uint32_t level = graph_.level_of(row);
+  HeadGraph::Entry top = graph_.entry();
+  if (top.row != kNoRow && level <= top.level) return insert_below(row, top);
+  // A new top row: one at a time.
+  const std::lock_guard lock(graph_.entry_mutex());
+  top = graph_.entry();
+  if (top.row != kNoRow) insert_below(row, top);
+  if (top.row == kNoRow || level > top.level) graph_.set_entry({row, level});
+}
+
+// All lists of the row are written before the first link to it is: whoever meets it can go on from it.
+template <class Space>
+void Linker<Space>::insert_below(uint32_t row, HeadGraph::Entry top) {
+  const uint32_t level = graph_.level_of(row);
+  const uint32_t rows = graph_.rows();
+  space_.prepare(query_, row);
+  const auto scorer = space_.scorer(query_);
+  uint32_t near = top.row;
+  for (uint32_t l = top.level; l > level; --l) near = descend(HeadLevel(graph_, l, rows), scorer, near, walk_.fresh);
+  const uint32_t highest = std::min(level, top.level);
+  by_level_.resize(std::max<size_t>(by_level_.size(), highest + 1));
+  for (uint32_t l = highest + 1; l-- > 0;) {
+    walk_level(HeadLevel(graph_, l, rows), scorer, near, graph_.spec().ef_construction, walk_);
+    near = walk_.pool.row(0);
+    Candidates& candidates = by_level_[l];
+    candidates.clear();
+    for (size_t i = 0; i < walk_.pool.size(); ++i) {
+      candidates.push_back({space_.distance(query_, walk_.pool.key(i)), walk_.pool.row(i)});
+    }
+    if (l == 0) candidates_ = candidates;
+    choose(candidates, graph_.spec().m, kInsertAlpha);
+  }
+  old_.clear();
+  for (uint32_t l = 0; l <= highest; ++l) replace_list(row, l, by_level_[l], old_);
+  for (uint32_t l = 0; l <= highest; ++l) {
+    for (const Candidate& to : by_level_[l]) link(to.row, l, {to.distance, row}, kInsertAlpha);
+  }
+  ensure_link(row, candidates_);
+}
+
+template <class Space>
+void Linker<Space>::refine(uint32_t row, uint32_t ef, float alpha) {
+  space_.prepare(query_, row);
+  walk_level(HeadLevel(graph_, 0, graph_.rows()), space_.scorer(query_), row, ef, walk_);
+  measure_list(query_, row, 0, candidates_);
+  for (size_t i = 0; i < walk_.pool.size(); ++i) {
+    if (walk_.pool.row(i) == row) continue;
+    candidates_.push_back({space_.distance(query_, walk_.pool.key(i)), walk_.pool.row(i)});
+  }
+  std::sort(candidates_.begin(), candidates_.end());
+  candidates_.erase(std::unique(candidates_.begin(), candidates_.end()), candidates_.end());
+  choose(candidates_, graph_.degree(0), alpha);
+  graph_.lock(row);
+  measure_list(query_, row, 0, old_);
+  replace_list(row, 0, candidates_, old_);
+  graph_.unlock(row);
+  for (const Candidate& to : candidates_) link(to.row, 0, {to.distance, row}, alpha);
+}
+
+template <class Space>
+void Linker<Space>::choose(Candidates& candidates, size_t most, float alpha) {
+  size_t kept = 0;
+  for (size_t i = 0; i < candidates.size() && kept < most; ++i) {
+    if (!is_shadowed(candidates[i], alpha, {candidates.data(), kept})) candidates[kept++] = candidates[i];
+  }
+  candidates.resize(kept);
+}
+
+template <class Space>
+bool Linker<Space>::is_shadowed(const Candidate& candidate, float alpha, std::span<const Candidate> kept) {
+  if (kept.empty()) return false;
+  space_.prepare(pair_, candidate.row);
+  const auto scorer = space_.scorer(pair_);
+  for (size_t i = 0; i < kept.size(); i += 4) {
+    uint32_t rows[4];
+    uint32_t keys[4];
+    for (size_t j = 0; j < 4; ++j) rows[j] = kept[std::min(i + j, kept.size() - 1)].row;
+    scorer.keys4(rows, keys);
+    for (const uint32_t key : keys) {
+      if (space_.distance(pair_, key) * alpha <= candidate.distance) return true;
+    }
+  }
+  return false;
+}
+
+template <class Space>
+void Linker<Space>::measure_list(const typename Space::Query& query, uint32_t row, uint32_t level,
+                                 Candidates& out) const {
+  out.clear();
+  const uint32_t* list = graph_.list(row, level);
+  for (size_t slot = 0; slot < graph_.degree(level); ++slot) {
+    const uint32_t to = HeadGraph::load(list + slot);
+    if (to == kNoRow) break;
+    out.push_back({0, to});
+  }
+  const auto scorer = space_.scorer(query);
+  for (size_t i = 0; i < out.size(); i += 4) {
+    uint32_t rows[4];
+    uint32_t keys[4];
+    for (size_t j = 0; j < 4; ++j) rows[j] = out[std::min(i + j, out.size() - 1)].row;
+    scorer.keys4(rows, keys);
+    for (size_t j = 0; j < std::min<size_t>(4, out.size() - i); ++j) out[i + j].distance = space_.distance(query, keys[j]);
+  }
+}
+
+template <class Space>
+void Linker<Space>::link(uint32_t from, uint32_t level, const Candidate& to, float alpha) {
+  graph_.lock(from);
+  uint32_t* const list = graph_.list(from, level);
+  const size_t slots = graph_.degree(level);
+  size_t used = 0;
+  while (used < slots && HeadGraph::load(list + used) != kNoRow && HeadGraph::load(list + used) != to.row) ++used;
+  if (used == slots) {
+    space_.prepare(other_, from);
+    measure_list(other_, from, level, old_);
+    listed_ = old_;
+    listed_.push_back(to);
+    std::sort(listed_.begin(), listed_.end());
+    choose(listed_, slots, alpha);
+    replace_list(from, level, listed_, old_);
+  } else if (HeadGraph::load(list + used) == kNoRow) {
+    if (level == 0) graph_.gain_link(to.row);
+    HeadGraph::store(list + used, to.row);
+  }
+  graph_.unlock(from);
+}
+
+template <class Space>
+void Linker<Space>::replace_list(uint32_t row, uint32_t level, Candidates& chosen, const Candidates& old) {
+  const size_t slots = graph_.degree(level);
+  const auto in = [](const Candidates& list, uint32_t r) {
+    return std::any_of(list.begin(), list.end(), [r](const Candidate& c) { return c.row == r; });
+  };
+  if (level == 0) {
+    Candidates held;
+    for (const Candidate& gone : old) {
+      if (!in(chosen, gone.row) && !graph_.lose_link(gone.row, 1)) held.push_back(gone);
+    }
+    while (chosen.size() + held.size() > slots) {
+      const Candidate last = chosen.back();
+      chosen.pop_back();
+      if (in(old, last.row) && !graph_.lose_link(last.row, 1)) held.push_back(last);
+    }
+    for (const Candidate& to : chosen) {
+      if (!in(old, to.row)) graph_.gain_link(to.row);
+    }
+    chosen.insert(chosen.end(), held.begin(), held.end());
+  }
+  uint32_t* const list = graph_.list(row, level);
+  for (size_t i = 0; i < slots; ++i) HeadGraph::store(list + i, i < chosen.size() ? chosen[i].row : kNoRow);
+}
+
+template <class Space>
+void Linker<Space>::ensure_link(uint32_t row, const Candidates& nearest) {
+  for (size_t i = 0; i < nearest.size() && graph_.in_degree(row) == 0; ++i) force_link(nearest[i].row, row);
+}
+
+template <class Space>
+bool Linker<Space>::force_link(uint32_t from, uint32_t to) {
+  graph_.lock(from);
+  uint32_t* const list = graph_.list(from, 0);
+  bool linked = false;
+  for (size_t slot = graph_.degree(0); slot-- > 0 && !linked;) {
+    const bool free = HeadGraph::load(list + slot) == kNoRow && (slot == 0 || HeadGraph::load(list + slot - 1) != kNoRow);
+    const uint32_t there = HeadGraph::load(list + slot);
+    if (!free && (there == kNoRow || !graph_.lose_link(there, 1))) continue;
+    graph_.gain_link(to);
+    HeadGraph::store(list + slot, to);
+    linked = true;
+  }
+  graph_.unlock(from);
+  return linked;
+}
+
+template class Linker<I8Space>;
+template class Linker<StoredSpace>;
+
+}  // namespace lamina

@@ -1,0 +1,67 @@
+// Links rows into a growing graph: HNSW (Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search
+// using Hierarchical Navigable Small World graphs", 2016), with two changes. Neighbours are chosen with a slack `alpha`
+// (Subramanya et al., "DiskANN", 2019). And no list gives up the last link into a row, so that every row stays findable.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "index/head_graph.h"
+#include "index/searcher.h"
+#include "index/space.h"
+
+namespace lamina {
+
+// One a thread; any number work on one graph.
+template <class Space>
+class Linker {
+ public:
+  explicit Linker(HeadGraph& graph) : graph_(graph), space_(graph) {}
+
+  // Links a row that is encoded and not linked.
+  void insert(uint32_t row);
+  // Searches a linked row's surroundings again and chooses its neighbours on level 0 anew.
+  void refine(uint32_t row, uint32_t ef, float alpha);
+
+ private:
+  struct Candidate {
+    float distance;
+    uint32_t row;
+    bool operator==(const Candidate& other) const { return row == other.row; }
+    bool operator<(const Candidate& other) const {
+      return distance != other.distance ? distance < other.distance : row < other.row;
+    }
+  };
+  using Candidates = std::vector<Candidate>;
+
+  void insert_below(uint32_t row, HeadGraph::Entry top);
+  // Leaves at most `most` of the candidates, nearest first: those to which no one kept before is nearer than the row.
+  void choose(Candidates& candidates, size_t most, float alpha);
+  bool is_shadowed(const Candidate& candidate, float alpha, std::span<const Candidate> kept);
+  void measure_list(const typename Space::Query& query, uint32_t row, uint32_t level, Candidates& out) const;
+
+  void link(uint32_t from, uint32_t level, const Candidate& to, float alpha);
+  // Makes `chosen` a row's list, but for what must give way to last links of `old`, which it is now. Under its lock.
+  void replace_list(uint32_t row, uint32_t level, Candidates& chosen, const Candidates& old);
+  // Gives a row that nobody links to a link from one of these, nearest first.
+  void ensure_link(uint32_t row, const Candidates& nearest);
+  bool force_link(uint32_t from, uint32_t to);
+
+  HeadGraph& graph_;
+  const Space space_;
+  typename Space::Query query_;    // the row being worked on
+  typename Space::Query other_;    // the row whose list is being changed
+  typename Space::Query pair_;     // a candidate, against those chosen before it
+  Walk walk_;
+  Candidates candidates_;
+  Candidates listed_;
+  Candidates old_;
+  std::vector<Candidates> by_level_;
+};
+
+using I8Linker = Linker<I8Space>;
+using StoredLinker = Linker<StoredSpace>;
+
+}  // namespace lamina

@@ -1,0 +1,69 @@
+// The nearest rows that a walk has met, in order, and how far it has got in expanding them.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace lamina {
+
+// One sorted array and a cursor: cheaper than two heaps while it is short. An entry is key, row and a bit "expanded" in
+// one number, so that one comparison orders by (key, row). One thread; reset() allocates only when `capacity` has grown.
+class Pool {
+ public:
+  static constexpr uint32_t kMaxRows = 0x7FFFFFFF;  // a row leaves one bit free
+
+  void reset(size_t capacity) {
+    if (entries_.size() < capacity + 1) entries_.resize(capacity + 1);
+    capacity_ = capacity;
+    size_ = 0;
+    cursor_ = 0;
+  }
+
+  void insert(uint32_t key, uint32_t row) {
+    const uint64_t entry = uint64_t{key} << 32 | uint64_t{row} << 1;
+    uint64_t* const first = entries_.data();
+    if (size_ == capacity_) {
+      if (entry >= first[size_ - 1]) return;
+    } else {
+      ++size_;
+    }
+    // Branch-free search among all but the last, which goes or has just been made room for.
+    const uint64_t* at = first;
+    for (size_t n = size_ - 1; n > 0;) {
+      const size_t half = (n + 1) / 2;
+      at += at[half - 1] < entry ? half : 0;
+      n -= half;
+    }
+    const auto place = static_cast<size_t>(at - first);
+    std::memmove(first + place + 1, first + place, (size_ - 1 - place) * sizeof(uint64_t));
+    first[place] = entry;
+    cursor_ = std::min(cursor_, place);
+  }
+
+  bool has_next() const { return cursor_ < size_; }
+  uint32_t next() const { return row(cursor_); }
+  // The nearest row not expanded yet, which it now is.
+  uint32_t pop() {
+    const uint32_t nearest = row(cursor_);
+    entries_[cursor_] |= 1;
+    do ++cursor_;
+    while (cursor_ < size_ && (entries_[cursor_] & 1) != 0);
+    return nearest;
+  }
+
+  size_t size() const { return size_; }
+  size_t capacity() const { return capacity_; }
+  uint32_t row(size_t i) const { return static_cast<uint32_t>(entries_[i]) >> 1; }
+  uint32_t key(size_t i) const { return static_cast<uint32_t>(entries_[i] >> 32); }
+
+ private:
+  std::vector<uint64_t> entries_;
+  size_t capacity_ = 0;
+  size_t size_ = 0;
+  size_t cursor_ = 0;
+};
+
+}  // namespace lamina

@@ -1,0 +1,77 @@
+// Distances for a walk: one query against rows named by number, as keys that order as distances do. This is the seam
+// for more codes: a new code is a query in codes/ and a scorer here.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "codes/exact.h"
+#include "codes/i8.h"
+#include "index/rows.h"
+#include "kernels/kernels.h"
+
+namespace lamina {
+
+// Codes back to back.
+struct FlatCodes {
+  const std::byte* first;
+  size_t stride;
+  const std::byte* row(uint32_t r) const { return first + size_t{r} * stride; }
+};
+
+// On 8-bit codes. `Codes` has row(r).
+template <class Codes>
+class I8Scorer {
+ public:
+  I8Scorer(const I8Query& query, const Codes& codes, size_t stride) : query_(query), codes_(codes), stride_(stride) {}
+
+  void prefetch(uint32_t row) const { lamina::prefetch(codes_.row(row), stride_); }
+  void keys4(const uint32_t rows[4], uint32_t keys[4]) const {
+    const int8_t* codes[4];
+    for (int i = 0; i < 4; ++i) codes[i] = reinterpret_cast<const int8_t*>(codes_.row(rows[i]));
+    query_.keys4(codes, keys);
+  }
+
+ private:
+  const I8Query& query_;
+  const Codes& codes_;
+  const size_t stride_;
+};
+
+// A float as a number of the same order.
+inline uint32_t key_of(float distance) {
+  const auto bits = std::bit_cast<uint32_t>(distance);
+  return bits ^ ((bits >> 31) != 0 ? 0xFFFFFFFFU : 0x80000000U);
+}
+
+inline float distance_of(uint32_t key) {
+  return std::bit_cast<float>(key ^ ((key >> 31) != 0 ? 0x80000000U : 0xFFFFFFFFU));
+}
+
+// On the stored vectors themselves.
+template <class Rows>
+class StoredScorer {
+ public:
+  StoredScorer(const ExactQuery& query, const Rows& rows, size_t vector_bytes)
+      : query_(query), rows_(rows), vector_bytes_(vector_bytes) {}
+
+  void prefetch(uint32_t row) const { lamina::prefetch(rows_.vector(row), vector_bytes_); }
+  void keys4(const uint32_t rows[4], uint32_t keys[4]) const {
+    const std::byte* vectors[4];
+    float inverse_norms[4];
+    float distances[4];
+    for (int i = 0; i < 4; ++i) {
+      vectors[i] = rows_.vector(rows[i]);
+      inverse_norms[i] = rows_.inverse_norm(rows[i]);
+    }
+    query_.distances4(vectors, inverse_norms, distances);
+    for (int i = 0; i < 4; ++i) keys[i] = key_of(distances[i]);
+  }
+
+ private:
+  const ExactQuery& query_;
+  const Rows& rows_;
+  const size_t vector_bytes_;
+};
+
+}  // namespace lamina

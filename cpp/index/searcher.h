@@ -1,0 +1,105 @@
+// The heart: how a graph is walked.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "index/part.h"
+#include "index/pool.h"
+#include "index/visited.h"
+
+namespace lamina {
+
+// What a walk needs besides the graph; kept by a thread from one walk to the next.
+struct Walk {
+  Visited visited;
+  Pool pool;
+  std::vector<uint32_t> fresh;  // neighbours met for the first time
+};
+
+// Best-first search of one level from `entry` with breadth `ef`:
+//
+//   while the nearest row not yet expanded is among the ef nearest:
+//     measure those of its neighbours that were never met, and keep the ef nearest of all
+//
+// It is fast because every line that it will need is asked for early: the codes of all new neighbours before the first
+// is measured, four at a time, and the links of the row that is next before it is. The walk ends when all ef are expanded,
+// which an early stop could shorten at some cost in recall.
+//
+// `Level` is list(row), slots(), load(slot), rows() (all in it are below) and beyond(row) (for one that is not).
+// The result is walk.pool.
+template <class Level, class Scorer>
+void walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t ef, Walk& walk) {
+  walk.visited.reset(level.rows());
+  walk.pool.reset(ef);
+  walk.fresh.resize(level.slots() + 4);
+  uint32_t* const fresh = walk.fresh.data();
+  uint32_t keys[4];
+
+  walk.visited.enter(entry);
+  std::fill_n(fresh, 4, entry);
+  scorer.keys4(fresh, keys);
+  walk.pool.insert(keys[0], entry);
+  while (walk.pool.has_next()) {
+    const uint32_t* const list = level.list(walk.pool.pop());
+    size_t n = 0;
+    for (size_t slot = 0; slot < level.slots(); ++slot) {
+      const uint32_t row = level.load(list + slot);
+      if (row >= level.rows()) {
+        if (row == kNoRow) break;
+        level.beyond(row);
+        continue;
+      }
+      if (!walk.visited.enter(row)) continue;
+      scorer.prefetch(row);
+      fresh[n++] = row;
+    }
+    if (n == 0) continue;
+    std::fill_n(fresh + n, 3, fresh[n - 1]);
+    for (size_t i = 0; i < n; i += 4) {
+      scorer.keys4(fresh + i, keys);
+      const size_t four = std::min<size_t>(4, n - i);
+      for (size_t j = 0; j < four; ++j) walk.pool.insert(keys[j], fresh[i + j]);
+    }
+    if (walk.pool.has_next()) level.prefetch(walk.pool.next());
+  }
+}
+
+// The row that a greedy walk of one level ends on: the upper levels' search.
+template <class Level, class Scorer>
+uint32_t descend(const Level& level, const Scorer& scorer, uint32_t entry, std::vector<uint32_t>& fresh) {
+  fresh.resize(level.slots() + 4);
+  uint32_t keys[4];
+  std::fill_n(fresh.data(), 4, level.row(entry));
+  scorer.keys4(fresh.data(), keys);
+  uint32_t nearest = keys[0];
+  for (uint32_t from = kNoRow; from != entry;) {
+    from = entry;
+    const uint32_t* const list = level.list(from);
+    size_t n = 0;
+    for (size_t slot = 0; slot < level.slots(); ++slot) {
+      const uint32_t node = level.load(list + slot);
+      if (node >= level.rows()) {
+        if (node == kNoRow) break;
+        level.beyond(node);
+        continue;
+      }
+      scorer.prefetch(level.row(node));
+      fresh[n++] = node;
+    }
+    for (size_t i = 0; i < n; i += 4) {
+      uint32_t four[4];
+      for (size_t j = 0; j < 4; ++j) four[j] = level.row(fresh[std::min(i + j, n - 1)]);
+      scorer.keys4(four, keys);
+      for (size_t j = 0; j < std::min<size_t>(4, n - i); ++j) {
+        if (keys[j] >= nearest) continue;
+        nearest = keys[j];
+        entry = fresh[i + j];
+      }
+    }
+  }
+  return entry;
+}
+
+}  // namespace lamina
