@@ -26,6 +26,17 @@ class Item(NamedTuple):
     metadata: dict[str, Any]
 
 
+class Source:
+    """A file or folder, with the names of its fields: an iterable of `Item`s."""
+
+    def __init__(self, path: str | Path, *, id_field: str | None = None, text_field: str | None = None) -> None:
+        self.path = Path(path)
+        self._fields = {"id_field": id_field, "text_field": text_field}
+
+    def __iter__(self) -> Iterator[Item]:
+        return read(self.path, **self._fields)
+
+
 def read(path: str | Path, *, id_field: str | None = None, text_field: str | None = None) -> Iterator[Item]:
     """The items of a file or folder; what kind it is says its name (.jsonl, .ndjson, .csv, .tsv, .parquet, a folder).
 
@@ -47,23 +58,26 @@ def read(path: str | Path, *, id_field: str | None = None, text_field: str | Non
     raise ValueError(f"{path} is of no known kind: give a folder, or a .jsonl, .csv, .tsv or .parquet file")
 
 
-def items(source: Any, *, id_field: str | None = None, text_field: str | None = None) -> Iterator[Item]:
+def items(source: Any) -> Iterator[Item]:
     """The items of whatever a program hands over.
 
-    A path; an iterable of `(id, content)`, `(id, content, metadata)` or dicts with an id and a text field; a pandas or
-    polars frame; an Arrow table. A dict's `metadata` key, if it holds a dict, is its metadata, and so are other keys.
+    A path or `Source`; an iterable of `(id, content)`, `(id, content, metadata)` or dicts with an id and a text field;
+    a pandas or polars frame; an Arrow table. A dict's `metadata` key, if it holds a dict, is its metadata, and so are other keys.
     """
     if isinstance(source, (str, Path)):
-        return read(source, id_field=id_field, text_field=text_field)
+        return read(source)
+    if isinstance(source, Source):
+        return iter(source)
     if hasattr(source, "__arrow_c_stream__") or type(source).__module__.partition(".")[0] in ("pandas", "polars"):
-        return _items(_table(source), id_field, text_field)
+        return _items(_table(source), None, None)
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         raise TypeError(f"a source is an iterable of tuples or dicts, a frame or a path, not a {type(source).__name__}")
-    return _from_iterable(source, id_field, text_field)
+    return _from_iterable(source)
 
 
 def size(source: Any) -> int:
     """How many items a source has, where that is cheap to know; else 0."""
+    source = source.path if isinstance(source, Source) else source
     if not isinstance(source, (str, Path)):
         return len(source) if hasattr(source, "__len__") else 0
     path = Path(source)
@@ -73,10 +87,10 @@ def size(source: Any) -> int:
     return 0
 
 
-def _from_iterable(source: Iterable[Any], id_field: str | None, text_field: str | None) -> Iterator[Item]:
+def _from_iterable(source: Iterable[Any]) -> Iterator[Item]:
     for at, item in enumerate(source):
         if isinstance(item, Mapping):
-            yield from _items([(f"item {at}", dict(item))], id_field, text_field)
+            yield from _items([(f"item {at}", dict(item))], None, None)
         elif isinstance(item, tuple) and len(item) in (2, 3):
             metadata = item[2] if len(item) == 3 else None
             yield _item(f"item {at}", item[0], item[1], {} if metadata is None else metadata)

@@ -1,0 +1,226 @@
+"""The command line: `lamina refresh | search | info | verify | optimize | demo`.
+
+Data go to stdout, progress, warnings and errors to stderr. Exit codes: 0 done, 1 failed, 2 used wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+import lamina
+from lamina.errors import LaminaError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    arguments = parser().parse_args(argv)
+    logging.basicConfig(format="lamina: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who read our output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("lamina: stopped; what was written stays", file=sys.stderr)
+        return 1
+    except (LaminaError, OSError, ValueError, TypeError, ImportError) as error:
+        print(f"lamina: {error}", file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="lamina", description="An embedded vector store that manages the embeddings.")
+    top.add_argument("--version", action="version", version=f"lamina {lamina.__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    command = _command(commands, refresh, "add and update from a file or folder, embedding only what changed")
+    command.add_argument("store", metavar="STORE", help="directory of the store; made if it is not there")
+    command.add_argument("source", metavar="SOURCE", help=".jsonl, .csv, .tsv or .parquet file, or a folder of texts")
+    command.add_argument("--collection", default="docs", help="made if it is not there (default: docs)")
+    command.add_argument(
+        "--model",
+        help="hash:DIM, sentence-transformers:NAME or module:callable (default: the collection's own, or hash:384)",
+    )
+    command.add_argument("--id-field", help='field that holds the id (default: "id" or "_id")')
+    command.add_argument("--text-field", help='field that holds the text (default: "text", "content", …)')
+    command.add_argument("--batch-size", type=_positive, default=512, help="texts written together (default: 512)")
+
+    command = _command(commands, search, "find the records nearest to a text")
+    command.add_argument("store", metavar="STORE")
+    command.add_argument("query", metavar="TEXT")
+    command.add_argument("--collection", help="(default: the only one)")
+    command.add_argument("-k", type=_positive, default=10, help="how many (default: 10)")
+    command.add_argument("--model", help="the embedder, if the store cannot bind it by itself: module:callable, …")
+    breadth = command.add_mutually_exclusive_group()
+    breadth.add_argument("--ef", type=_positive, help="breadth of the search")
+    breadth.add_argument("--recall", type=float, help="share of the true neighbours to aim for (default: 0.95)")
+    breadth.add_argument("--exact", action="store_true", help="compare with every record")
+
+    command = _command(commands, info, "say what a store holds, or how this build was made")
+    command.add_argument("store", metavar="STORE", nargs="?")
+    command.add_argument("--build", action="store_true", help="compiler and instruction sets of this build")
+
+    command = _command(commands, verify, "read and check every byte")
+    command.add_argument("store", metavar="STORE")
+
+    command = _command(commands, optimize, "merge everything for the fastest reads")
+    command.add_argument("store", metavar="STORE")
+    command.add_argument("--collection", help="(default: all)")
+
+    command = _command(commands, demo, "show on real texts what lamina is for, in a minute")
+    command.add_argument("--keep", metavar="PATH", help="keep the store here (default: a temporary directory)")
+    return top
+
+
+def refresh(arguments: argparse.Namespace) -> int:
+    from lamina import sources
+
+    items = sources.Source(arguments.source, id_field=arguments.id_field, text_field=arguments.text_field)
+    with lamina.open(arguments.store, create=True) as store:
+        name = arguments.collection
+        if name in store.list_collections():
+            docs = store.get_collection(
+                name, embed=None if arguments.model is None else _same(store, name, arguments.model)
+            )
+        else:
+            docs = store.create_collection(name, model=_model(arguments.model or "hash:384"))
+        report = docs.refresh(items, batch_size=arguments.batch_size)
+        total = len(docs)
+    if arguments.json:
+        print(json.dumps({**report.to_dict(), "records": total}))
+    else:
+        print(
+            f"{report.added} added, {report.updated} updated, {report.metadata_only} with new metadata only, "
+            f"{report.unchanged} unchanged; {report.embedded} embedded in {report.seconds:.1f} s; "
+            f"{total} records in {name!r}"
+        )
+    return 0
+
+
+def search(arguments: argparse.Namespace) -> int:
+    with lamina.open(arguments.store, read_only=True) as store:
+        name = _only(store, arguments.collection)
+        docs = store.get_collection(name, embed=arguments.model)
+        breadth = {"ef": arguments.ef, "recall": arguments.recall, "exact": arguments.exact}
+        found = docs.search(arguments.query, arguments.k, **breadth, include=("content", "metadata"))
+        hits = cast(lamina.Hits, found)  # of one text
+    if arguments.json:
+        print(json.dumps(hits.to_list(), default=str, ensure_ascii=False))
+    else:
+        for id, distance, content in zip(hits.ids, hits.distances, hits.content, strict=True):
+            print(f"{distance:.4f}  {id}  {_shorten(content or '')}")
+    return 0
+
+
+def info(arguments: argparse.Namespace) -> int:
+    if arguments.build or arguments.store is None:
+        if not arguments.build:
+            parser().error("info needs a STORE, or --build")
+        return _show(lamina.build_info(), arguments.json)
+    with lamina.open(arguments.store, read_only=True) as store:
+        shown: dict[str, Any] = {"path": store.path, **store.stats()}
+        for name, collection in shown["collections"].items():
+            collection["model"] = store.get_collection(name).model.identity()
+    return _show(shown, arguments.json)
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    started = time.perf_counter()
+    with lamina.open(arguments.store, read_only=True) as store:
+        report = store.verify()
+    if arguments.json:
+        print(json.dumps({"ok": True, **report._asdict()}))
+    else:
+        print(
+            f"sound: {report.files} files, {report.bytes:,} bytes, {report.records:,} records and {report.vectors:,} "
+            f"vectors checked in {time.perf_counter() - started:.2f} s"
+        )
+    return 0
+
+
+def optimize(arguments: argparse.Namespace) -> int:
+    with lamina.open(arguments.store) as store:
+        names = [arguments.collection] if arguments.collection else store.list_collections()
+        seconds = {}
+        for name in names:
+            started = time.perf_counter()
+            store.get_collection(name).optimize()
+            seconds[name] = round(time.perf_counter() - started, 3)
+    if arguments.json:
+        print(json.dumps({"seconds": seconds}))
+    else:
+        for name, took in seconds.items():
+            print(f"{name}: optimized in {took:.1f} s")
+    return 0
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    from lamina.demo import run
+
+    return run(arguments.keep)
+
+
+def _command(commands: Any, run: Any, help: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        run.__name__, help=help, description=help[0].upper() + help[1:]
+    )
+    command.set_defaults(run=run)
+    if run is not demo:
+        command.add_argument("--json", action="store_true", help="print JSON")
+    return command
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def _model(spec: str) -> lamina.Model:
+    """The model of an embedder's spec; one that does not say its dimension is tried."""
+    embed = lamina.embedder(spec)
+    dim = getattr(embed, "dim", None)
+    return lamina.Model(spec, dim=len(embed(["lamina"])[0]) if dim is None else dim)
+
+
+def _same(store: lamina.Store, name: str, spec: str) -> str:
+    """The spec, if the collection's model is of that name (ModelMismatchError names both)."""
+    stored = store.get_collection(name).model
+    if stored.name != spec:
+        store.get_collection(name, model=_model(spec))
+    return spec
+
+
+def _only(store: lamina.Store, name: str | None) -> str:
+    names = store.list_collections()
+    if name is None and len(names) != 1:
+        raise ValueError(f"the store has {len(names)} collections: name one with --collection ({', '.join(names)})")
+    return names[0] if name is None else name
+
+
+def _show(shown: dict[str, Any], as_json: bool, indent: str = "") -> int:
+    if as_json:
+        print(json.dumps(shown))
+        return 0
+    for name, value in shown.items():
+        if isinstance(value, dict):
+            print(f"{indent}{name}:")
+            _show(value, False, indent + "  ")
+        else:
+            print(f"{indent}{name}: {f'{value:,}' if type(value) is int else value}")
+    return 0
+
+
+def _shorten(text: str, width: int = 100) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
