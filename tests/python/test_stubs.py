@@ -1,8 +1,8 @@
 """The committed stubs say what the extension has.
 
-Goal: an editor and mypy never disagree with the module. Method: pybind11-stubgen writes the module's stubs; every class,
-method, parameter and attribute of theirs is held against the committed ones. The types in these are kept by hand: they
-say more than a binding can (which tuple, which dtype, which protocol).
+Goal: an editor and mypy never disagree with the module. Method: pybind11-stubgen writes the module's stubs; every
+class, method, parameter and attribute of theirs is held against the committed ones. The types in these are kept by
+hand: they say more than a binding can (which tuple, which dtype, which protocol).
 
     python tests/python/test_stubs.py    prints the generated stubs, to copy from
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 
 COMMITTED = Path(__file__).resolve().parents[2] / "python" / "lamina" / "_core.pyi"
 HOOKS = "testing_"  # in builds with LAMINA_TESTING only
+FROM_PYTHON = {"Block.__buffer__"}  # what Python itself shows, from 3.12 on
 SHOW = f"see what the module has with: python {Path(__file__).name}, and mend {COMMITTED.name}"
 
 
@@ -67,16 +68,14 @@ def test_stubs_have_what_the_module_has() -> None:
     module.setdefault("__version__", "value")  # pybind11-stubgen leaves it out
     wrong = []
     for name in sorted(module.keys() | committed.keys()):
-        if not name.startswith(HOOKS) and module.get(name) != committed.get(name):
+        if not name.startswith(HOOKS) and name not in FROM_PYTHON and module.get(name) != committed.get(name):
             here, there = committed.get(name, "not there"), module.get(name, "not there")
             wrong.append(f"{name}: {here} in {COMMITTED.name}, {there} in the module")
     assert not wrong, f"{SHOW}\n" + "\n".join(wrong)
 
 
 def test_a_difference_is_seen() -> None:
-    before = (
-        "class A:\n    def f(self, x: int, *, y: int = 0) -> int: ...\n    @property\n    def z(self) -> int: ...\n"
-    )
+    before = "class A:\n    def f(self, x: int, *, y: int = 0) -> int: ...\n    z: int\n"
     assert shapes(before) == {"A": "class", "A.f": "(self, x, *, y=)", "A.z": "value"}
     assert shapes(before.replace("y", "w")) != shapes(before)
     assert shapes(before.replace(" = 0", "")) != shapes(before)
