@@ -31,10 +31,12 @@ class Source:
 
     def __init__(self, path: str | Path, *, id_field: str | None = None, text_field: str | None = None) -> None:
         self.path = Path(path)
-        self._fields = {"id_field": id_field, "text_field": text_field}
+        if not self.path.exists():
+            raise FileNotFoundError(f"no file or folder {str(path)!r}")
+        self._fields = (id_field, text_field)
 
     def __iter__(self) -> Iterator[Item]:
-        return read(self.path, **self._fields)
+        return _read(self.path, *self._fields)
 
 
 def read(path: str | Path, *, id_field: str | None = None, text_field: str | None = None) -> Iterator[Item]:
@@ -43,11 +45,12 @@ def read(path: str | Path, *, id_field: str | None = None, text_field: str | Non
     Fields that are neither the id nor the text are metadata. Without `id_field` and `text_field` the first of the usual
     names that the first row has is taken. ValueError for anything that is not of this form, FileNotFoundError.
     """
-    path = Path(path)
+    return iter(Source(path, id_field=id_field, text_field=text_field))
+
+
+def _read(path: Path, id_field: str | None, text_field: str | None) -> Iterator[Item]:
     if path.is_dir():
         return _folder(path)
-    if not path.exists():
-        raise FileNotFoundError(f"no file or folder {str(path)!r}")
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
         return _items(_jsonl(path), id_field, text_field)
@@ -62,7 +65,7 @@ def items(source: Any) -> Iterator[Item]:
     """The items of whatever a program hands over.
 
     A path or `Source`; an iterable of `(id, content)`, `(id, content, metadata)` or dicts with an id and a text field;
-    a pandas or polars frame; an Arrow table. A dict's `metadata` key, if it holds a dict, is its metadata, and so are other keys.
+    a pandas or polars frame; an Arrow table. A dict's `metadata`, if it holds a dict, and other keys are metadata.
     """
     if isinstance(source, (str, Path)):
         return read(source)
