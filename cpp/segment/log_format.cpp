@@ -9,9 +9,8 @@
 namespace lamina {
 namespace {
 
-constexpr std::array<std::byte, 4> kFrameMagic = {std::byte{'L'}, std::byte{'F'}, std::byte{'R'}, std::byte{'M'}};
-constexpr std::array<std::byte, 8> kNoteMagic = {std::byte{'L'}, std::byte{'A'}, std::byte{'M'}, std::byte{'L'},
-                                                 std::byte{'O'}, std::byte{'C'}, std::byte{'K'}, std::byte{'\n'}};
+constexpr uint32_t kFrameMagic = 0x4d52464c;         // "LFRM"
+constexpr uint64_t kNoteMagic = 0x0a4b434f4c4d414c;  // "LAMLOCK\n"
 constexpr size_t kNoteBytes = 128;
 constexpr size_t kHostBytes = 68;
 
@@ -63,7 +62,7 @@ LogHeader decode_log_header(Bytes log, const std::string& file, const StoreId& s
 std::vector<std::byte> encode_frame(const LogHeader& log, LogFrame& frame) {
   const uint32_t place = place_crc(log, frame.offset);
   ByteWriter out;
-  out.bytes(kFrameMagic);
+  out.u32(kFrameMagic);
   out.u32(0);  // header CRC, below
   out.u64(frame.payload.size());
   out.u64(frame.version);
@@ -83,7 +82,7 @@ std::vector<std::byte> encode_frame(const LogHeader& log, LogFrame& frame) {
 std::optional<LogFrame> parse_frame(Bytes log, const LogHeader& header, uint64_t offset) {
   if (offset % kFrameAlignment != 0 || offset > log.size() || log.size() - offset < kFrameHeaderBytes) return {};
   const Bytes head = log.subspan(offset, kFrameHeaderBytes);
-  if (!std::ranges::equal(head.first(4), kFrameMagic)) return {};
+  if (load_le<uint32_t>(head.data()) != kFrameMagic) return {};
   const uint32_t place = place_crc(header, offset);
   const auto header_crc = load_le<uint32_t>(head.data() + 4);
   if (crc32c(place, head.subspan(8)) != header_crc) return {};
@@ -115,7 +114,7 @@ std::optional<LogFrame> find_frame(Bytes log, const LogHeader& header, uint64_t 
 
 std::vector<std::byte> encode_lock_note(const LockNote& note) {
   ByteWriter out;
-  out.bytes(kNoteMagic);
+  out.u64(kNoteMagic);
   out.bytes(note.store);
   out.i64(note.pid);
   out.u64(note.log_number);
@@ -129,7 +128,7 @@ std::vector<std::byte> encode_lock_note(const LockNote& note) {
 }
 
 std::optional<LockNote> decode_lock_note(Bytes bytes) {
-  if (bytes.size() != kNoteBytes || !std::ranges::equal(bytes.first(8), kNoteMagic)) return {};
+  if (bytes.size() != kNoteBytes || load_le<uint64_t>(bytes.data()) != kNoteMagic) return {};
   if (crc32c(0, bytes.first(kNoteBytes - 4)) != load_le<uint32_t>(bytes.data() + kNoteBytes - 4)) return {};
   ByteReader in(bytes.subspan(8), "LOCK");
   LockNote note;

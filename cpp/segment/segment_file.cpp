@@ -15,7 +15,7 @@ constexpr SectionName kChecks = section_name("BSUM");
 constexpr uint32_t kMaxSections = 60;
 constexpr size_t kFooterTableOffset = 128;
 constexpr size_t kFooterCrcOffset = 4084;
-constexpr size_t kAlignment = 64;
+constexpr size_t kCodeAlignment = 64;  // of a row of codes
 
 // One of `known` values, lowest first; beyond them is a later build's.
 uint8_t read_enum(ByteReader& in, uint8_t least, uint8_t most, const char* what) {
@@ -64,7 +64,7 @@ SegmentHeader parse_header(ByteReader& in) {
     header.spec = read_spec(in);
     header.code_stride = in.u64();
     const bool fits =
-        header.code_stride % kAlignment == 0 && header.code_stride <= round_up(header.spec.dim, kAlignment);
+        header.code_stride % kCodeAlignment == 0 && header.code_stride <= round_up(header.spec.dim, kCodeAlignment);
     if (!fits || (header.code_stride != 0 && header.code_stride < header.spec.dim)) {
       in.corrupt("a code stride that fits", std::to_string(header.code_stride));
     }
@@ -94,8 +94,8 @@ SegmentFile::SegmentFile(std::shared_ptr<const Mapping> mapping, uint64_t base, 
     throw CorruptionError(path(), base, "a segment of a multiple of 65536 bytes", std::to_string(ref.size));
   }
   segment_ = all.subspan(base, ref.size);
-  if (reinterpret_cast<uintptr_t>(segment_.data()) % kAlignment != 0) {
-    throw std::invalid_argument("a segment is read in place, and so must begin on a 64-byte boundary");
+  if (reinterpret_cast<uintptr_t>(segment_.data()) % alignof(uint64_t) != 0) {
+    throw std::invalid_argument("a segment is read in place, and so must begin on an 8-byte boundary");
   }
   read_header();
   read_footer(hasher);

@@ -1,0 +1,30 @@
+// A mapping of bytes in memory, aligned as a real one is.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/buffer.h"
+#include "io/file.h"
+
+namespace lamina {
+
+class TestMapping final : public Mapping {
+ public:
+  explicit TestMapping(Bytes bytes, std::string path = "test")
+      : buffer_(bytes.size()), size_(bytes.size()), path_(std::move(path)) {
+    std::ranges::copy(bytes, buffer_.data());
+  }
+  Bytes bytes() const override { return {buffer_.data(), size_}; }
+  const std::string& path() const override { return path_; }
+  std::byte* data() { return buffer_.data(); }
+
+ private:
+  AlignedBuffer buffer_;
+  size_t size_;
+  std::string path_;
+};
+
+}  // namespace lamina
