@@ -1,0 +1,87 @@
+// The immutable files of a store: opening what a reference means, and publishing new ones.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/bitmap.h"
+#include "io/file.h"
+#include "segment/hasher.h"
+#include "segment/manifest.h"
+#include "segment/vector_segment.h"
+#include "store/paths.h"
+#include "store/record_set.h"
+
+namespace lamina {
+
+// Opens files by reference: CorruptionError if one is missing or not the one that is meant. Segments that are open
+// already are shared, so that what was verified stays verified. Any thread.
+class OpenFiles {
+ public:
+  OpenFiles(FileSystem& fs, const StorePaths& paths, const Hasher& hasher) : fs_(fs), paths_(paths), hasher_(hasher) {}
+
+  Manifest manifest(const FileRef& ref) const;
+  Bitmap deleted(const SegmentRef& segment) const;  // of the size of the segment, empty where none is named
+  std::shared_ptr<const SealedRecords> records(const SegmentRef& ref, IdKind id_kind);
+  std::shared_ptr<const VectorSegment> vectors(const SegmentRef& ref, const Generation& generation);
+
+  FileSystem& fs() const { return fs_; }
+  const StorePaths& paths() const { return paths_; }
+  const Hasher& hasher() const { return hasher_; }
+
+ private:
+  std::vector<std::byte> read(const std::string& path) const;
+  std::shared_ptr<const Mapping> map(const std::string& path) const;
+
+  FileSystem& fs_;
+  const StorePaths& paths_;
+  const Hasher& hasher_;
+  std::mutex mutex_;  // guards both below
+  std::map<uint64_t, std::weak_ptr<const SealedRecords>> records_;
+  std::map<uint64_t, std::weak_ptr<const VectorSegment>> vectors_;
+};
+
+// The counter of file and log numbers, and those of them that are in use and not yet in a root. Any thread.
+class FileNumbers {
+ public:
+  uint64_t take();
+  void settle(const std::vector<uint64_t>& numbers);  // they are in a root now, or were given up
+  void at_least(uint64_t next);
+  uint64_t next() const;
+  std::set<uint64_t> unsettled() const;
+
+ private:
+  mutable std::mutex mutex_;
+  uint64_t next_ = 1;
+  std::set<uint64_t> unsettled_;
+};
+
+SegmentId random_segment_id();
+
+// The files that one change of structure brings. Unless keep() is called, they are removed again. One thread.
+class NewFiles {
+ public:
+  NewFiles(OpenFiles& files, FileNumbers& numbers) : files_(files), numbers_(numbers) {}
+  ~NewFiles();
+  NewFiles(const NewFiles&) = delete;
+  NewFiles& operator=(const NewFiles&) = delete;
+
+  FileRef add(std::string_view extension, const std::function<FileRef(Publication& out)>& write);
+  FileRef add_document(std::string_view extension, Bytes document);
+  uint64_t add_number();  // of a file that the caller makes, and removes if this fails
+  void keep() { kept_ = true; }  // a root names them, or may name them
+
+ private:
+  OpenFiles& files_;
+  FileNumbers& numbers_;
+  bool kept_ = false;
+  std::vector<uint64_t> taken_;
+  std::vector<std::string> paths_;
+};
+
+}  // namespace lamina

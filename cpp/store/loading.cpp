@@ -1,0 +1,69 @@
+#include "store/loading.h"
+
+#include <limits>
+
+#include "base/error.h"
+#include "segment/format.h"
+#include "store/replay.h"
+
+namespace lamina {
+
+LoadedLog open_log(OpenFiles& files, const Root& root) {
+  LoadedLog log;
+  log.path = files.paths().log_file(root.log.number);
+  if (!files.fs().exists(log.path)) throw CorruptionError(log.path, 0, "the log that the newest root names", "no file");
+  log.mapping = files.fs().map(log.path);
+  log.header = decode_log_header(log.mapping->bytes(), log.path, root.store, root.log.number);
+  if (log.header.timeline != root.timeline) {
+    throw CorruptionError(log.path, 0, "timeline " + std::to_string(root.timeline), std::to_string(log.header.timeline));
+  }
+  if (root.log.start < kLogHeaderBytes || root.log.start % kFrameAlignment != 0) {
+    throw CorruptionError(files.paths().root_file(root.seq), 0, "a start behind the log's header",
+                          std::to_string(root.log.start));
+  }
+  return log;
+}
+
+void read_to_end(LoadedLog& log, const Root& root, const LockNote* note) {
+  const Bytes bytes = log.mapping->bytes();
+  log.scan = scan_log(bytes, log.header, root.log.start, std::numeric_limits<uint64_t>::max());
+  if (note != nullptr && note->log_number > root.log.number) {
+    throw CorruptionError(log.path, 0, "a root that names log " + hex(note->log_number), "an older one");
+  }
+  if (!root.log.clean) {
+    DurableProof proof{root.log.end, 0, root.version};
+    if (note != nullptr && note->log_number == root.log.number) proof.version = note->durable_version;
+    log.cut = judge_tail(bytes, log.header, log.path, log.scan, proof);
+    return;
+  }
+  if (log.scan.end != root.log.end || bytes.size() != root.log.end) {
+    throw CorruptionError(log.path, log.scan.end, "a log that was closed at offset " + std::to_string(root.log.end),
+                          "whole frames up to " + std::to_string(log.scan.end) + ", in " +
+                              std::to_string(bytes.size()) + " bytes");
+  }
+  if (log.scan.witness != root.log.witness) {
+    throw CorruptionError(log.path, log.scan.end, "last frame " + hex(uint64_t{root.log.witness}),
+                          hex(uint64_t{log.scan.witness}));
+  }
+}
+
+void require_fit(const LoadedLog& log, const Root& root) {
+  if (follows(root.version, root.timeline, log.scan.frames)) return;
+  throw CorruptionError(log.path, root.log.start, "versions without a gap behind root " + std::to_string(root.seq),
+                        "one that is missing");
+}
+
+Collections open_collections(OpenFiles& files, const Root& root) {
+  Collections collections;
+  for (const Root::Collection& entry : root.collections) collections[entry.id] = open_collection(files, entry);
+  return collections;
+}
+
+void replay(const LoadedLog& log, const Root& root, const Collections& collections) {
+  Replay replay(collections, root.next_collection, log.path);
+  for (const LogFrame& frame : log.scan.frames) replay.add(frame);
+  replay.finish(0);
+  for (const auto& [id, collection] : collections) collection->show();
+}
+
+}  // namespace lamina

@@ -1,0 +1,192 @@
+// A reader holds the newest root (a shared lock keeps what it names) and reads the log behind it up to where the writer's
+// note says that writes are acknowledged. The writer publishes a root before its note names the new log, and writes the
+// note before it appends to it, so a note that names another log than the newest root's says: nothing more was
+// acknowledged, or there is a newer root.
+#include "store/reader.h"
+
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include "base/error.h"
+#include "store/ledger.h"
+#include "store/replay.h"
+#include "store/stats.h"
+#include "store/verify.h"
+
+namespace lamina {
+
+Reader::Reader(FileSystem& fs, const StorePaths& paths, const Hasher& hasher, const RecordCodec& codec)
+    : paths_(paths), codec_(codec), files_(fs, paths_, hasher), roots_(fs, paths_, hasher) {
+  const std::lock_guard lock(mutex_);
+  load();
+}
+
+bool Reader::reload() {
+  const std::lock_guard lock(mutex_);
+  require_open();
+  const uint64_t before = catalog_.version();
+  load();
+  return catalog_.version() != before;
+}
+
+void Reader::load() {
+  constexpr int kAttempts = 1000;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    uint64_t seq = 0;
+    try {
+      if (try_load(&seq)) return;
+    } catch (const CorruptionError&) {  // or files that went while they were read
+      if (is_newest(seq)) throw;
+    }
+    if (attempt > 10) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  throw StorageError(EAGAIN, paths_.store, "load, since its writer publishes faster than this process reads");
+}
+
+bool Reader::is_newest(uint64_t seq) const {
+  const std::vector<uint64_t> found = roots_.list();
+  return !found.empty() && found.back() == seq;
+}
+
+bool Reader::try_load(uint64_t* seq) {
+  const std::vector<uint64_t> found = roots_.list();
+  if (found.empty()) throw NotFoundError("there is no store at " + paths_.store);
+  *seq = found.back();
+  const bool same_root = state_ && state_->root.root.seq == *seq;
+  std::optional<StoredRoot> newer;
+  if (!same_root && !(newer = roots_.read(*seq))) return false;
+  const Root& root = same_root ? state_->root.root : newer->root;
+
+  uint64_t from = same_root ? state_->position : root.log.start;
+  Collections collections = same_root ? state_->collections : collections_for(root, &from);
+  const std::optional<LoadedLog> log = read_log(root, from);
+  if (!log) return false;
+  const uint64_t base = std::max(root.version, state_ ? state_->version : 0);
+  if (!follows(base, root.timeline, log->scan.frames)) {
+    throw CorruptionError(log->path, from, "versions without a gap", "one that is missing");
+  }
+  const uint64_t version = log->scan.version(base);
+  if (same_root && log->scan.frames.empty()) return true;
+
+  std::optional<State> last = std::move(state_);  // sets that are half advanced are not used again
+  state_.reset();
+  replay(*log, root, collections);
+  catalog_.set(collections);
+  catalog_.set_version(version);
+  State next{same_root ? std::move(last->root) : std::move(*newer), std::move(collections), log->scan.end, version};
+  state_.emplace(std::move(next));
+  return true;
+}
+
+// Collections whose manifest is the same go on from where they are; others are opened, and take all of the log.
+Collections Reader::collections_for(const Root& root, uint64_t* from) {
+  const bool same_log = state_ && state_->root.root.log.number == root.log.number;
+  Collections collections;
+  bool all_known = same_log;
+  for (const Root::Collection& entry : root.collections) {
+    if (state_) {
+      const auto known = state_->collections.find(entry.id);
+      if (known != state_->collections.end() && known->second->manifest_ref == entry.manifest) {
+        known->second->version = std::max(known->second->version, entry.version);
+        collections.insert(*known);
+        continue;
+      }
+    }
+    const auto opened = open_collection(files_, entry);
+    std::shared_ptr<CollectionHandle>& handle = handles_[entry.id];
+    if (handle) opened->handle = handle;
+    handle = opened->handle;
+    collections[entry.id] = opened;
+    all_known = false;
+  }
+  *from = all_known ? state_->position : root.log.start;
+  return collections;
+}
+
+std::optional<LoadedLog> Reader::read_log(const Root& root, uint64_t from) {
+  const std::optional<LockNote> note = read_note(files_.fs(), paths_, root.store);
+  LoadedLog log = open_log(files_, root);
+  if (!root.log.clean && note && note->log_number == root.log.number) {
+    const uint64_t limit = std::max(note->durable, from);
+    log.scan = scan_log(log.mapping->bytes(), log.header, from, limit);
+    const uint64_t base = std::max(root.version, state_ ? state_->version : 0);
+    if (log.scan.end == limit || log.scan.version(base) >= note->durable_version) return log;
+    throw CorruptionError(log.path, log.scan.end, "whole frames up to " + std::to_string(limit), "none at this place");
+  }
+  if (!is_newest(root.seq)) return {};
+  read_to_end(log, root, note ? &*note : nullptr);
+  const std::optional<LockNote> later = read_note(files_.fs(), paths_, root.store);
+  const uint64_t now_shown = later ? later->log_number : 0;
+  if (!is_newest(root.seq) || (!root.log.clean && now_shown != (note ? note->log_number : 0))) return {};
+  return log;
+}
+
+void Reader::require_open() const {
+  if (closed_) throw ClosedError("the store is closed");
+}
+
+void Reader::refuse() const { throw ReadOnlyError("the store was opened read-only: " + paths_.store); }
+
+std::shared_ptr<Collection> Reader::create_collection(const std::string&, const CollectionSpec&) { refuse(); }
+void Reader::drop_collection(const std::string&) { refuse(); }
+void Reader::set_settings(const std::string&, const std::string&) { refuse(); }
+std::vector<WriteResult> Reader::write(std::span<const WriteOp>) { refuse(); }
+void Reader::sync() { refuse(); }
+void Reader::seal() { refuse(); }
+void Reader::optimize(const std::string&, int) { refuse(); }
+bool Reader::maintain(int) { return false; }
+
+std::shared_ptr<Collection> Reader::collection(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  require_open();
+  return catalog_.find(name);
+}
+
+std::vector<std::string> Reader::collections() const {
+  const std::lock_guard lock(mutex_);
+  require_open();
+  return catalog_.names();
+}
+
+VerifyReport Reader::verify() {
+  std::optional<StoredRoot> pinned;
+  uint64_t end = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    require_open();
+    if (!state_) load();
+    end = state_->position;
+    pinned = roots_.read(state_->root.root.seq);
+    if (!pinned) throw CorruptionError(paths_.root_file(state_->root.root.seq), 0, "the root that is read", "no file");
+  }
+  OpenFiles fresh(files_.fs(), paths_, files_.hasher());
+  if (pinned->root.log.clean && !files_.fs().is_locked(paths_.lock)) require_all_named(fresh, roots_);
+  LoadedLog log = open_log(fresh, pinned->root);
+  log.scan = scan_log(log.mapping->bytes(), log.header, pinned->root.log.start, end);
+  if (log.scan.end != end) throw CorruptionError(log.path, log.scan.end, "a whole frame", "none");
+  return verify_all(fresh, pinned->root, log, codec_);
+}
+
+StoreStats Reader::stats() const {
+  StoreStats stats;
+  {
+    const std::lock_guard lock(mutex_);
+    require_open();
+    stats.version = catalog_.version();
+    if (state_) stats.log_bytes = state_->position;
+    if (state_) {
+      for (const auto& [id, collection] : state_->collections) add_bytes(stats, *collection);
+    }
+  }
+  for (const auto& handle : catalog_.handles()) stats.collections.push_back(count_rows(*handle));
+  return stats;
+}
+
+void Reader::close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  state_.reset();
+}
+
+}  // namespace lamina

@@ -1,0 +1,67 @@
+// A handle that only reads, in any number of processes, beside at most one that writes.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <optional>
+
+#include "store/catalog.h"
+#include "store/loading.h"
+#include "store/root_store.h"
+#include "store/store.h"
+
+namespace lamina {
+
+class Reader final : public Store {
+ public:
+  Reader(FileSystem& fs, const StorePaths& paths, const Hasher& hasher, const RecordCodec& codec);
+
+  std::shared_ptr<Collection> create_collection(const std::string& name, const CollectionSpec& spec) override;
+  std::shared_ptr<Collection> collection(const std::string& name) const override;
+  std::vector<std::string> collections() const override;
+  void drop_collection(const std::string& name) override;
+  void set_settings(const std::string& name, const std::string& settings) override;
+  std::vector<WriteResult> write(std::span<const WriteOp> operations) override;
+  void sync() override;
+  bool reload() override;
+  void seal() override;
+  void optimize(const std::string& name, int threads) override;
+  bool maintain(int threads) override;
+  VerifyReport verify() override;
+  StoreStats stats() const override;
+  const Recovery& recovery() const override { return recovery_; }
+  uint64_t version() const override { return catalog_.version(); }
+  void close() override;
+
+ private:
+  // A root, held, and what it and the log behind it amount to.
+  struct State {
+    StoredRoot root;
+    Collections collections;
+    uint64_t position = 0;  // in the root's log: all before it is in the collections
+    uint64_t version = 0;
+  };
+
+  void require_open() const;
+  [[noreturn]] void refuse() const;
+  void load();
+  // False: a writer published meanwhile, try again. `seq` becomes that of the root which was tried.
+  bool try_load(uint64_t* seq);
+  Collections collections_for(const Root& root, uint64_t* from);
+  std::optional<LoadedLog> read_log(const Root& root, uint64_t from);
+  bool is_newest(uint64_t seq) const;
+
+  const StorePaths paths_;
+  const RecordCodec& codec_;
+  OpenFiles files_;
+  RootStore roots_;
+  Catalog catalog_;
+  Recovery recovery_;
+
+  mutable std::mutex mutex_;  // guards all below
+  std::optional<State> state_;
+  std::map<uint64_t, std::shared_ptr<CollectionHandle>> handles_;  // by collection; they outlive a failed reload
+  bool closed_ = false;
+};
+
+}  // namespace lamina

@@ -1,0 +1,157 @@
+#include "store/sealed_files.h"
+
+#include <algorithm>
+
+#include "segment/bitmap_file.h"
+#include "segment/record_segment.h"
+
+namespace lamina {
+namespace {
+
+// A block is read and decoded whole to get at one row of it.
+constexpr size_t kBlockRows = 4096;
+constexpr size_t kBlockTarget = size_t{1} << 20;
+
+struct LiveRow {
+  uint64_t rid;
+  RecordRef where;
+};
+
+std::vector<LiveRow> rows_by_rid(const RecordView& view) {
+  std::vector<LiveRow> rows;
+  rows.reserve(view.live);
+  std::vector<RecordRef> found;
+  std::optional<RecordRef> after;
+  while (!(found = view.scan(after, kBlockRows)).empty()) {
+    for (const RecordRef where : found) rows.push_back({view.fields_at(where).rid, where});
+    after = found.back();
+  }
+  std::sort(rows.begin(), rows.end(), [](const LiveRow& a, const LiveRow& b) { return a.rid < b.rid; });
+  return rows;
+}
+
+// The columns of rows in a given order, block by block.
+class ColumnBlocks {
+ public:
+  ColumnBlocks(const RecordView& view, const RecordCodec& codec) : view_(view), codec_(codec) {}
+
+  void add(RecordRef where) {
+    const BlockRef block = view_.block_at(where, codec_);
+    const size_t row_bytes = block.bytes.size() / std::max(block.block_rows, 1U);
+    if (rows_ == kBlockRows || (rows_ > 0 && bytes_ + row_bytes > kBlockTarget)) finish();
+    if (slices_.empty() || key_ != block.key) {
+      slices_.push_back({block.bytes, {}});
+      key_ = block.key;
+    }
+    slices_.back().rows.push_back(block.row);
+    ++rows_;
+    bytes_ += row_bytes;
+  }
+
+  void finish() {
+    if (rows_ == 0) return;
+    owned_.push_back(codec_.concat_take(slices_));
+    blocks_.push_back({owned_.back(), static_cast<uint32_t>(rows_)});
+    slices_.clear();
+    rows_ = 0;
+    bytes_ = 0;
+  }
+
+  std::vector<RecordRows::Block> blocks() const { return blocks_; }
+
+ private:
+  const RecordView& view_;
+  const RecordCodec& codec_;
+  std::vector<RecordCodec::Slice> slices_;
+  uint64_t key_ = 0;  // of the last slice's block
+  size_t rows_ = 0;
+  size_t bytes_ = 0;
+  std::vector<std::vector<std::byte>> owned_;
+  std::vector<RecordRows::Block> blocks_;
+};
+
+SegmentRef ref_to(const FileRef& file, const SegmentId& id, uint64_t rows) {
+  SegmentRef ref;
+  ref.file = file;
+  ref.id = id;
+  ref.rows = rows;
+  ref.live = rows;
+  return ref;
+}
+
+}  // namespace
+
+RecordView head_of(const RecordView& view) {
+  RecordView head = view;
+  head.parts.clear();
+  head.live = head.head_rows - head.head_deleted.count();
+  return head;
+}
+
+RecordView parts_of(const RecordView& view) {
+  RecordView parts = view;
+  parts.live -= parts.head_rows - parts.head_deleted.count();
+  parts.head = nullptr;
+  parts.head_rows = 0;
+  parts.head_deleted = {};
+  return parts;
+}
+
+View parts_of(const View& view) {
+  View parts = view;
+  parts.live -= parts.head_rows - parts.head_deleted.count();
+  parts.head = nullptr;
+  parts.head_rows = 0;
+  parts.head_deleted = {};
+  return parts;
+}
+
+WrittenSegment<SealedRecords> SegmentFiles::write_records(const RecordView& view) {
+  const std::vector<LiveRow> rows = rows_by_rid(view);
+  if (rows.empty()) return {};
+  std::vector<int64_t> ints;
+  std::vector<std::string_view> strings;
+  std::vector<RecordFields> fields;
+  ColumnBlocks columns(view, codec_);
+  for (const LiveRow& row : rows) {
+    const Id id = view.id_at(row.where);
+    if (view.id_kind == IdKind::kInt) {
+      ints.push_back(std::get<int64_t>(id));
+    } else {
+      strings.push_back(std::get<std::string_view>(id));
+    }
+    fields.push_back(view.fields_at(row.where));
+    columns.add(row.where);
+  }
+  columns.finish();
+  const RecordRows content{{view.id_kind, ints, strings}, fields, columns.blocks()};
+  const SegmentId id = random_segment_id();
+  const FileRef file = added_.add(kRecordFile, [&](Publication& out) {
+    return write_record_segment(out, content, id, open_.hasher());
+  });
+  const SegmentRef ref = ref_to(file, id, rows.size());
+  return {ref, open_.records(ref, view.id_kind)};
+}
+
+WrittenSegment<Part> SegmentFiles::write_vectors(std::shared_ptr<const Part> part, const Generation& generation) {
+  if (!part || part->rows == 0) return {};
+  const VectorSegmentInfo info{random_segment_id(), generation.fingerprint, generation.spec};
+  const FileRef file = added_.add(kVectorFile, [&](Publication& out) {
+    return write_vector_segment(out, *part, info, open_.hasher());
+  });
+  const SegmentRef ref = ref_to(file, info.id, part->rows);
+  const auto segment = open_.vectors(ref, generation);
+  return {ref, std::shared_ptr<const Part>(segment, &segment->part())};
+}
+
+void SegmentFiles::write_deleted(SegmentRef& ref, const Bitmap& deleted) {
+  if (ref.rows - deleted.count() == ref.live) return;
+  ref.live = ref.rows - deleted.count();
+  ref.deleted = added_.add_document(kBitmapFile, encode_bitmap(deleted, ref.id));
+}
+
+FileRef SegmentFiles::write_manifest(const Manifest& manifest) {
+  return added_.add_document(kManifestFile, encode_manifest(manifest));
+}
+
+}  // namespace lamina

@@ -1,0 +1,229 @@
+#include "store/transaction.h"
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "segment/format.h"
+
+namespace lamina {
+namespace {
+
+std::string name_of(Id id) {
+  if (const auto* number = std::get_if<int64_t>(&id)) return std::to_string(*number);
+  return "'" + std::string(std::get<std::string_view>(id)) + "'";
+}
+
+bool is_put(Verb verb) { return verb == Verb::kAdd || verb == Verb::kUpsert || verb == Verb::kUpdate; }
+
+size_t count_given(const WriteOp& op) {
+  return static_cast<size_t>(std::count(op.fates.begin(), op.fates.end(), VectorFate::kGiven));
+}
+
+void refuse_repeated(const Ids& ids) {
+  std::unordered_set<Id> seen;
+  seen.reserve(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (!seen.insert(ids.at(i)).second) {
+      throw DuplicateIdError("id " + name_of(ids.at(i)) + " occurs twice in one write; an id is written once");
+    }
+  }
+}
+
+void check_put(const WriteOp& op, const RecordCodec& codec) {
+  const size_t rows = op.ids.size();
+  if (rows > kMaxRows) throw std::invalid_argument("more rows than one write can hold");
+  if (op.content_hash.size() != rows || op.fates.size() != rows) {
+    throw std::invalid_argument("a put of " + std::to_string(rows) + " ids needs as many content hashes and fates");
+  }
+  if (count_given(op) != 0 && op.vectors == nullptr) throw std::invalid_argument("rows are given vectors, and there are none");
+  codec.check(op.columns, static_cast<uint32_t>(rows));
+}
+
+void check_vectors(const WriteOp& op, const CollectionSpec& spec) {
+  const size_t given = count_given(op);
+  if (given == 0) return;
+  if (op.fingerprint != spec.fingerprint) {
+    throw ModelMismatchError("collection '" + op.collection + "' holds vectors of the model with fingerprint " +
+                             hex(std::as_bytes(std::span(spec.fingerprint))) + ", and these are of " +
+                             hex(std::as_bytes(std::span(op.fingerprint))));
+  }
+  if (spec.vectors.dtype == DType::kBits) return;
+  const float* const end = op.vectors + given * spec.vectors.dim;
+  const float* const wrong = std::find_if(op.vectors, end, [](float x) { return !std::isfinite(x); });
+  if (wrong == end) return;
+  throw InvalidVectorError("vector " + std::to_string((wrong - op.vectors) / spec.vectors.dim) +
+                           " of the write holds NaN or infinity; every element must be finite");
+}
+
+Bytes bytes_of_vectors(const WriteOp& op, const VectorSpec& spec, size_t given) {
+  const size_t bytes = spec.dtype == DType::kBits ? spec.vector_bytes() : size_t{spec.dim} * sizeof(float);
+  return {reinterpret_cast<const std::byte*>(op.vectors), given * bytes};
+}
+
+}  // namespace
+
+void check_operations(std::span<const WriteOp> operations, const RecordCodec& codec) {
+  for (const WriteOp& op : operations) {
+    refuse_repeated(op.ids);
+    if (is_put(op.verb)) check_put(op, codec);
+  }
+}
+
+struct Transaction::Memory {
+  std::vector<RecordFields> fields;
+  std::vector<Provenance> provenance;
+  std::vector<uint64_t> rids;
+};
+
+// The ids of one collection as the transaction sees them: what was there, and what its operations did so far.
+class Transaction::Rids {
+ public:
+  struct Known {
+    uint64_t rid;
+    int64_t created_us;
+  };
+
+  explicit Rids(CollectionState& state)
+      : collection(state), next_rid(state.next_rid), view_(state.records->view()) {}
+
+  std::optional<Known> find(Id id) const {
+    if (const auto changed = changes_.find(id); changed != changes_.end()) return changed->second;
+    const RecordRef where = cleared_ ? RecordRef{} : view_->find(id);
+    if (!where.found()) return {};
+    const RecordFields fields = view_->fields_at(where);
+    return Known{fields.rid, fields.created_us};
+  }
+  void put(Id id, Known known) { changes_[id] = known; }
+  void erase(Id id) { changes_[id] = std::nullopt; }
+
+  // Empties the collection and returns the rids that were there.
+  std::vector<uint64_t> clear() {
+    std::vector<uint64_t> gone;
+    for (const auto& [id, known] : changes_) {
+      if (known) gone.push_back(known->rid);
+    }
+    std::vector<RecordRef> found;
+    std::optional<RecordRef> after;
+    while (!cleared_ && !(found = view_->scan(after, 4096)).empty()) {
+      for (const RecordRef where : found) {
+        if (!changes_.contains(view_->id_at(where))) gone.push_back(view_->fields_at(where).rid);
+      }
+      after = found.back();
+    }
+    cleared_ = true;
+    changes_.clear();
+    return gone;
+  }
+
+  CollectionState& collection;
+  uint64_t next_rid;
+
+ private:
+  std::shared_ptr<const RecordView> view_;
+  bool cleared_ = false;
+  std::unordered_map<Id, std::optional<Known>> changes_;
+};
+
+Transaction::Transaction(std::span<const WriteOp> operations, const Lookup& lookup, uint64_t version, int64_t now_us)
+    : version_(version), now_us_(now_us) {
+  for (const WriteOp& op : operations) {
+    CollectionState& collection = lookup(op.collection);
+    if (op.ids.size() != 0 && op.ids.kind != collection.spec->id_kind) {
+      const bool ints = collection.spec->id_kind == IdKind::kInt;
+      throw std::invalid_argument("collection '" + op.collection + "' has " + (ints ? "integer" : "text") + " ids");
+    }
+    if (op.if_version && *op.if_version != collection.version) {
+      throw ConflictError("collection '" + op.collection + "' is at version " + std::to_string(collection.version) +
+                          ", not at " + std::to_string(*op.if_version) + "; read it again and repeat the write");
+    }
+    Rids& rids = rids_of(collection);
+    results_.push_back({});
+    if (is_put(op.verb)) {
+      put(op, rids);
+    } else if (op.verb == Verb::kClear) {
+      clear(rids);
+    } else {
+      erase(op, rids);
+    }
+  }
+  for (size_t i = 0; i < results_.size(); ++i) {
+    results_[i].version = operations_.empty() ? lookup(operations[i].collection).version : version_;
+  }
+}
+
+Transaction::~Transaction() = default;
+
+Transaction::Rids& Transaction::rids_of(CollectionState& collection) {
+  for (Rids& rids : rids_) {
+    if (&rids.collection == &collection) return rids;
+  }
+  return rids_.emplace_back(collection);
+}
+
+void Transaction::put(const WriteOp& op, Rids& rids) {
+  check_vectors(op, *rids.collection.spec);
+  Memory& memory = memory_.emplace_back();
+  WriteResult& result = results_.back();
+  for (size_t row = 0; row < op.ids.size(); ++row) {
+    const Id id = op.ids.at(row);
+    std::optional<Rids::Known> known = rids.find(id);
+    if (known && op.verb == Verb::kAdd) {
+      throw DuplicateIdError("id " + name_of(id) + " is in collection '" + op.collection +
+                             "' already; upsert or update replaces it");
+    }
+    if (!known && op.verb == Verb::kUpdate) {
+      throw NotFoundError("id " + name_of(id) + " is not in collection '" + op.collection + "'; add or upsert makes it");
+    }
+    ++(known ? result.updated : result.added);
+    if (!known) known = Rids::Known{rids.next_rid++, now_us_};
+    rids.put(id, *known);
+    memory.fields.push_back({known->rid, version_, known->created_us, now_us_, op.content_hash[row], op.scope});
+    if (op.fates[row] == VectorFate::kGiven) memory.provenance.push_back({op.content_hash[row], now_us_});
+  }
+  if (op.ids.size() == 0) return;
+  const VectorSpec& spec = rids.collection.spec->vectors;
+  PutOperation put;
+  put.collection = rids.collection.id;
+  put.ids = op.ids;
+  put.fields = memory.fields;
+  put.fates = op.fates;
+  put.columns = op.columns;
+  put.fingerprint = op.fingerprint;
+  put.dim = spec.dim;
+  put.dtype = spec.dtype == DType::kBits ? DType::kBits : DType::kF32;
+  put.provenance = memory.provenance;
+  put.vectors = bytes_of_vectors(op, spec, memory.provenance.size());
+  append(rids.collection, put);
+}
+
+void Transaction::erase(const WriteOp& op, Rids& rids) {
+  Memory& memory = memory_.emplace_back();
+  for (size_t row = 0; row < op.ids.size(); ++row) {
+    const auto known = rids.find(op.ids.at(row));
+    if (!known) continue;
+    memory.rids.push_back(known->rid);
+    rids.erase(op.ids.at(row));
+  }
+  append_delete(rids.collection, memory);
+}
+
+void Transaction::clear(Rids& rids) {
+  Memory& memory = memory_.emplace_back();
+  memory.rids = rids.clear();
+  append_delete(rids.collection, memory);
+}
+
+void Transaction::append_delete(CollectionState& collection, Memory& memory) {
+  results_.back().deleted = memory.rids.size();
+  if (!memory.rids.empty()) append(collection, DeleteOperation{collection.id, memory.rids});
+}
+
+void Transaction::append(CollectionState& collection, Operation operation) {
+  operations_.push_back(std::move(operation));
+  collections_.push_back(&collection);
+}
+
+}  // namespace lamina

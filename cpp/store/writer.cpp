@@ -1,0 +1,294 @@
+#include "store/writer.h"
+
+#include <stdexcept>
+
+#include "base/error.h"
+#include "io/process.h"
+#include "store/stats.h"
+#include "store/verify.h"
+
+namespace lamina {
+namespace {
+
+constexpr uint64_t kLargeHead = 1000;  // rows that closing seals, since opening would have to link them anew
+constexpr size_t kLongestName = 1024;
+constexpr int kMergeAttempts = 3;
+
+void require_name(const std::string& name) {
+  if (name.empty()) throw std::invalid_argument("a collection needs a name");
+  if (name.size() > kLongestName) throw std::invalid_argument("a collection's name is at most 1024 bytes");
+}
+
+Recovered open_ledger(OpenFiles& files, const RootStore& roots, FileNumbers& numbers, std::unique_ptr<FileLock> lock) {
+  return roots.list().empty() ? begin_store(files, roots, numbers, std::move(lock))
+                              : recover(files, roots, numbers, std::move(lock));
+}
+
+}  // namespace
+
+Writer::Writer(FileSystem& fs, const StorePaths& paths, const StoreOptions& options, const Hasher& hasher,
+               const RecordCodec& codec, std::unique_ptr<FileLock> lock)
+    : paths_(paths),
+      options_(options),
+      codec_(codec),
+      process_(process_id()),
+      files_(fs, paths_, hasher),
+      roots_(fs, paths_, hasher),
+      seal_at_(options.log_limit),
+      last_sync_(std::chrono::steady_clock::now()) {
+  Recovered recovered = open_ledger(files_, roots_, numbers_, std::move(lock));
+  ledger_ = std::move(recovered.ledger);
+  collections_ = std::move(recovered.collections);
+  recovery_ = std::move(recovered.report);
+  shop_ = std::make_unique<Workshop>(Workshop{files_, numbers_, *ledger_, collections_, codec_});
+  catalog_.set(collections_);
+  catalog_.set_version(ledger_->version());
+}
+
+Writer::~Writer() {
+  if (process_id() != process_) {
+    ledger_->abandon_lock();
+    return;
+  }
+  try {
+    close();
+  } catch (...) {  // what was acknowledged is in the log, and the next open finds it
+  }
+}
+
+void Writer::require_open() const {
+  if (process_id() != process_) {
+    throw ClosedError("a writing handle does not work in a forked child (opened by process " +
+                      std::to_string(process_) + "); open the store anew, read-only");
+  }
+  if (closing_.load()) throw ClosedError("the store is closed");
+}
+
+Writer::Turn Writer::take_turn() {
+  require_open();
+  Turn turn(turn_);
+  if (closed_) throw ClosedError("the store is closed");
+  ledger_->require_sound();
+  return turn;
+}
+
+CollectionState& Writer::state_of(const std::string& name) {
+  for (const auto& [id, collection] : collections_) {
+    if (collection->name() == name) return *collection;
+  }
+  throw NotFoundError("there is no collection '" + name + "'");
+}
+
+std::shared_ptr<Collection> Writer::create_collection(const std::string& name, const CollectionSpec& spec) {
+  require_name(name);
+  validate(spec.vectors);
+  const Turn turn = take_turn();
+  for (const auto& [id, other] : collections_) {
+    if (other->name() == name) throw std::invalid_argument("there is a collection '" + name + "' already");
+  }
+  NewFiles added(files_, numbers_);
+  Root root = ledger_->next_root(true);
+  auto collection = new_collection(root.next_collection++, name, spec, root.version);
+  collection->manifest_ref = SegmentFiles(files_, added, codec_).write_manifest(collection->manifest);
+  enter(root, *collection, root.version, collection->manifest_ref);
+  collection->show();
+  ledger_->publish(std::move(root), added);
+  collections_[collection->id] = collection;
+  catalog_.set(collections_);
+  catalog_.set_version(ledger_->version());
+  return collection->handle;
+}
+
+void Writer::drop_collection(const std::string& name) {
+  const Turn turn = take_turn();
+  const uint64_t id = state_of(name).id;
+  NewFiles added(files_, numbers_);
+  Root root = ledger_->next_root(true);
+  std::erase_if(root.collections, [&](const Root::Collection& entry) { return entry.id == id; });
+  ledger_->publish(std::move(root), added);
+  collections_.erase(id);
+  catalog_.set(collections_);
+  catalog_.set_version(ledger_->version());
+}
+
+void Writer::set_settings(const std::string& name, const std::string& settings) {
+  const Turn turn = take_turn();
+  CollectionState& collection = state_of(name);
+  NewFiles added(files_, numbers_);
+  Root root = ledger_->next_root(true);
+  Manifest manifest = collection.manifest;
+  manifest.settings = settings;
+  auto spec = std::make_shared<CollectionSpec>(*collection.spec);
+  spec->settings = settings;
+  const FileRef ref = SegmentFiles(files_, added, codec_).write_manifest(manifest);
+  enter(root, collection, root.version, ref);
+  ledger_->publish(std::move(root), added);
+  collection.manifest = std::move(manifest);
+  collection.manifest_ref = ref;
+  collection.spec = std::move(spec);
+  collection.version = ledger_->version();
+  collection.show();
+  catalog_.set_version(ledger_->version());
+}
+
+std::shared_ptr<Collection> Writer::collection(const std::string& name) const {
+  if (closing_.load()) throw ClosedError("the store is closed");
+  return catalog_.find(name);
+}
+
+std::vector<std::string> Writer::collections() const {
+  if (closing_.load()) throw ClosedError("the store is closed");
+  return catalog_.names();
+}
+
+uint64_t Writer::version() const { return catalog_.version(); }
+
+bool Writer::reload() { return false; }
+
+void Writer::sync() {
+  const Turn turn = take_turn();
+  ledger_->sync();
+  ledger_->show();
+  last_sync_ = std::chrono::steady_clock::now();
+}
+
+void Writer::seal() {
+  const Turn turn = take_turn();
+  lamina::seal(*shop_);
+  seal_at_ = options_.log_limit;
+}
+
+void Writer::optimize(const std::string& name, int threads) {
+  require_open();
+  const std::lock_guard maintenance(maintenance_);
+  for (int attempt = 1;; ++attempt) {
+    {
+      const Turn turn = take_turn();
+      if (state_of(name).unsealed()) lamina::seal(*shop_);
+    }
+    if (merge(name, plan_optimize, threads) || attempt == kMergeAttempts) return;
+  }
+}
+
+bool Writer::maintain(int threads) {
+  require_open();
+  const std::lock_guard maintenance(maintenance_);
+  std::vector<std::string> due;
+  {
+    const Turn turn = take_turn();
+    if (options_.durability == Durability::kInterval && sync_is_due()) {
+      ledger_->sync();
+      ledger_->show();
+      last_sync_ = std::chrono::steady_clock::now();
+    }
+    if (ledger_->log_bytes() >= options_.log_limit) {
+      lamina::seal(*shop_);
+      seal_at_ = options_.log_limit;
+      return true;
+    }
+    for (const auto& [id, collection] : collections_) {
+      if (plan_upkeep(*collection).needed()) due.push_back(collection->name());
+    }
+  }
+  if (due.empty()) return false;
+  merge(due.front(), plan_upkeep, threads);
+  return true;
+}
+
+// True: done, or nothing to do. False: what was merged has been replaced meanwhile.
+bool Writer::merge(const std::string& name, MergePlan (*plan)(const CollectionState&), int threads) {
+  std::optional<Merge> merge;
+  {
+    const Turn turn = take_turn();
+    for (const auto& [id, collection] : collections_) {
+      if (collection->name() != name) continue;
+      const MergePlan todo = plan(*collection);
+      if (todo.needed()) merge.emplace(*shop_, collection, todo);
+    }
+    if (!merge) return true;
+    merging_ = true;
+  }
+  const auto stop_merging = [this](void*) {
+    const std::lock_guard lock(turn_);
+    merging_ = false;
+  };
+  const std::unique_ptr<void, decltype(stop_merging)> merging(this, stop_merging);
+  merge->build(threads);
+  const Turn turn = take_turn();
+  return merge->publish();
+}
+
+VerifyReport Writer::verify() {
+  require_open();
+  const std::lock_guard maintenance(maintenance_);
+  LoadedLog log;
+  std::optional<StoredRoot> pinned;
+  OpenFiles fresh(files_.fs(), paths_, files_.hasher());  // looks at every file anew
+  {
+    const Turn turn = take_turn();
+    pinned = roots_.read(ledger_->root().seq);
+    if (!pinned) throw CorruptionError(paths_.root_file(ledger_->root().seq), 0, "the newest root", "no file");
+    ledger_->sweep(false);
+    require_all_named(fresh, roots_);
+    log = open_log(fresh, pinned->root);
+    log.scan = scan_log(log.mapping->bytes(), log.header, pinned->root.log.start, ledger_->log_bytes());
+    if (log.scan.end != ledger_->log_bytes()) {
+      throw CorruptionError(log.path, log.scan.end, "a whole frame", "none");
+    }
+  }
+  return verify_all(fresh, pinned->root, log, codec_);
+}
+
+StoreStats Writer::stats() const {
+  if (closing_.load()) throw ClosedError("the store is closed");
+  StoreStats stats;
+  {
+    const Turn turn(turn_);
+    stats.version = catalog_.version();
+    stats.log_bytes = ledger_->log_bytes();
+    for (const auto& [id, collection] : collections_) add_bytes(stats, *collection);
+  }
+  for (const auto& handle : catalog_.handles()) stats.collections.push_back(count_rows(*handle));
+  return stats;
+}
+
+bool Writer::has_large_head() const {
+  for (const auto& [id, collection] : collections_) {
+    if (collection->records->view()->head_rows >= kLargeHead) return true;
+    const auto vectors = collection->vectors->view();
+    if (vectors->head && vectors->head_rows >= kLargeHead) return true;
+  }
+  return false;
+}
+
+void Writer::close() {
+  if (process_id() != process_) {
+    ledger_->abandon_lock();
+    require_open();
+  }
+  closing_.store(true);  // what is under way comes to an end
+  const std::lock_guard maintenance(maintenance_);
+  const Turn turn(turn_);
+  if (closed_) return;
+  closed_ = true;
+  const auto unlock = [this](void*) { ledger_->release_lock(); };
+  const std::unique_ptr<void, decltype(unlock)> at_end(this, unlock);
+  if (!ledger_->poisoned()) close_in_turn();
+}
+
+void Writer::close_in_turn() {
+  if (has_large_head()) {
+    try {
+      lamina::seal(*shop_);
+    } catch (const std::exception&) {  // the log has it all
+      ledger_->require_sound();
+    }
+  }
+  if (ledger_->root().log.clean) return;
+  NewFiles none(files_, numbers_);
+  Root root = ledger_->next_root(false);
+  root.log.clean = true;
+  ledger_->publish(std::move(root), none);
+}
+
+}  // namespace lamina
