@@ -74,7 +74,7 @@ py::tuple search_one(const View& view, const void* query, const SearchOptions& o
   thread_local std::vector<Hit> hits;
   if (hits.size() < options.k) hits.resize(options.k);
   size_t found = 0;
-  {
+  if (options.k != 0) {
     const py::gil_scoped_release released;
     found = view.search(query, options, hits.data());
   }
