@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <memory>
 #include <vector>
 
 #include "base/random.h"
@@ -78,6 +79,26 @@ void refine_rows(HeadGraph& graph, int threads) {
   const float alpha = is_metric ? 1.1F : 1.0F;
   share(graph, shuffled(0, graph.linked(), ~graph.spec().seed), threads,
         [&](auto& linker, uint32_t row) { linker.refine(row, kBreadth, alpha); });
+}
+
+std::vector<uint32_t> walk_order(const HeadGraph& graph) {
+  const uint32_t rows = graph.linked();
+  std::vector<bool> seen(rows);
+  std::vector<uint32_t> order;
+  order.reserve(rows);
+  const auto meet = [&](uint32_t row) {
+    if (row >= rows || seen[row]) return;
+    seen[row] = true;
+    order.push_back(row);
+  };
+  meet(graph.entry().row);
+  for (uint32_t unmet = 0, done = 0; unmet < rows; meet(unmet++)) {
+    for (; done < order.size(); ++done) {
+      const uint32_t* list = graph.list(order[done], 0);
+      for (size_t slot = 0; slot < graph.degree(0); ++slot) meet(HeadGraph::load(list + slot));
+    }
+  }
+  return order;
 }
 
 }  // namespace lamina

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <vector>
 
 #include "index/head_graph.h"
 
@@ -17,5 +17,8 @@ void link_rows(HeadGraph& graph, int threads);
 
 // Chooses the neighbours of all linked rows again, now that all rows are there.
 void refine_rows(HeadGraph& graph, int threads);
+
+// An order of the linked rows in which neighbours lie close together: breadth first from the entry.
+std::vector<uint32_t> walk_order(const HeadGraph& graph);
 
 }  // namespace lamina

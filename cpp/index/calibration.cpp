@@ -1,9 +1,180 @@
-#include <algorithm>
+#include "index/calibration.h"
 
-#include "index/part.h"
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/random.h"
+#include "codes/exact.h"
+#include "index/vector_set.h"
 
 namespace lamina {
+namespace {
 
-uint32_t Calibration::ef_for(float, uint32_t k) const { return std::max<uint32_t>(64, 2 * k); }
+constexpr uint32_t kMostSamples = 1000;
+constexpr uint32_t kSampleShare = 20;  // one row in so many: the graph must not feel the gaps
+constexpr float kEnough = 0.999F;
+constexpr double kMostExtrapolated = 16;
+
+// The least breadth for `recall` in points of one k, ascending in ef; interpolated between two of them. Recall bends
+// down as ef grows, so that a straight line stays on the safe side.
+double ef_in(const std::vector<Calibration::Point>& points, double recall) {
+  double ef_before = 0;
+  double recall_before = 0;
+  for (const Calibration::Point& point : points) {
+    if (point.recall >= recall) {
+      if (ef_before == 0) return point.ef;
+      return ef_before + (point.ef - ef_before) * (recall - recall_before) / (point.recall - recall_before);
+    }
+    ef_before = point.ef;
+    recall_before = point.recall;
+  }
+  const double more = (1 - recall_before) / std::max(1 - recall, 1e-9);
+  return ef_before * std::min(std::max(more, 1.0), kMostExtrapolated);
+}
+
+// A point's recall is never above that of a broader search: a sample's luck is not passed on.
+std::vector<Calibration::Point> envelope(const std::vector<Calibration::Point>& points, uint32_t k) {
+  std::vector<Calibration::Point> mine;
+  for (const Calibration::Point& point : points) {
+    if (point.k == k) mine.push_back(point);
+  }
+  for (size_t i = mine.size(); i > 1; --i) mine[i - 2].recall = std::min(mine[i - 2].recall, mine[i - 1].recall);
+  return mine;
+}
+
+// Rows drawn without repetition among those of level 0 alone: the way down from the entry stays whole.
+std::vector<uint32_t> draw_sample(const VectorSpec& spec, const Part& part) {
+  std::vector<bool> taken(part.rows);
+  for (const uint32_t row : part.graph.upper_rows) taken[row] = true;
+  taken[part.graph.entry] = true;
+  const uint32_t wanted = std::min(kMostSamples, part.rows / kSampleShare);
+  std::vector<uint32_t> sample;
+  Random random(spec.seed + part.rows);
+  for (uint32_t tries = 0; sample.size() < wanted && tries < 4 * wanted; ++tries) {
+    const auto row = static_cast<uint32_t>(random.uniform(part.rows));
+    if (taken[row]) continue;
+    taken[row] = true;
+    sample.push_back(row);
+  }
+  return sample;
+}
+
+// Level 0 without the links to these rows.
+AlignedBuffer thin_links(const Part& part, const Bitmap& without) {
+  AlignedBuffer links(size_t{part.rows} * part.graph.degree * sizeof(uint32_t));
+  auto* out = reinterpret_cast<uint32_t*>(links.data());
+  for (size_t row = 0; row < part.rows; ++row) {
+    const uint32_t* list = part.graph.level0 + row * part.graph.degree;
+    uint32_t* const end = std::remove_copy_if(list, list + part.graph.degree, out, [&](uint32_t to) {
+      return to == kNoRow || without.test(to);
+    });
+    out += part.graph.degree;
+    std::fill(end, out, kNoRow);
+  }
+  return links;
+}
+
+class Trial {
+ public:
+  Trial(const VectorSpec& spec, const Part& part, int threads)
+      : spec_(spec), threads_(threads), sample_(draw_sample(spec, part)) {
+    const Bitmap held_out = Bitmap(part.rows).with(sample_);
+    links_ = thin_links(part, held_out);
+    auto thinned = std::make_shared<Part>(part);
+    thinned->graph.level0 = reinterpret_cast<const uint32_t*>(links_.data());
+    view_.spec = spec;
+    view_.parts.push_back({std::move(thinned), held_out});
+    view_.live = part.rows - sample_.size();
+    query_bytes_ = spec.dtype == DType::kBits ? spec.vector_bytes() : spec.dim * sizeof(float);
+    queries_.resize(sample_.size() * query_bytes_);
+    for (size_t i = 0; i < sample_.size(); ++i) {
+      const std::byte* vector = part.vectors + size_t{sample_[i]} * spec.vector_bytes();
+      std::byte* query = queries_.data() + i * query_bytes_;
+      if (spec.dtype == DType::kBits) {
+        std::copy_n(vector, query_bytes_, query);
+      } else {
+        load_vector(spec, vector, reinterpret_cast<float*>(query));
+      }
+    }
+    most_k_ = static_cast<uint32_t>(std::min<uint64_t>(100, view_.live));
+    truth_ = search({.k = most_k_, .exact = true}, sample_.size());
+    view_.parts[0].deleted = Bitmap(part.rows);  // they cannot be reached any more
+  }
+
+  uint32_t most_k() const { return most_k_; }
+
+  float recall(uint32_t k, uint32_t ef) const {
+    const size_t queries = k >= 100 ? (sample_.size() + 3) / 4 : sample_.size();  // many neighbours a query: fewer do
+    const std::vector<Hit> hits = search({.k = k, .ef = ef}, queries);
+    size_t found = 0;
+    for (size_t q = 0; q < queries; ++q) {
+      const float farthest = truth_[q * most_k_ + k - 1].distance;
+      for (size_t i = 0; i < k; ++i) found += hits[q * k + i].distance <= farthest;
+    }
+    return static_cast<float>(found) / static_cast<float>(queries * k);
+  }
+
+ private:
+  std::vector<Hit> search(const SearchOptions& options, size_t queries) const {
+    std::vector<Hit> hits(queries * options.k);
+    std::vector<uint32_t> counts(queries);
+    view_.search_batch(queries_.data(), queries, options, threads_, hits.data(), counts.data());
+    for (size_t q = 0; q < queries; ++q) {
+      for (size_t i = counts[q]; i < options.k; ++i) {
+        hits[q * options.k + i] = {std::numeric_limits<float>::infinity(), 0, 0};
+      }
+    }
+    return hits;
+  }
+
+  const VectorSpec spec_;
+  const int threads_;
+  const std::vector<uint32_t> sample_;
+  AlignedBuffer links_;
+  View view_;
+  size_t query_bytes_;
+  std::vector<std::byte> queries_;
+  uint32_t most_k_;
+  std::vector<Hit> truth_;  // most_k_ a query
+};
+
+}  // namespace
+
+uint32_t Calibration::ef_for(float recall, uint32_t k) const {
+  if (points.empty()) return static_cast<uint32_t>(std::min<uint64_t>(std::max<uint64_t>(64, uint64_t{k} * 2), kNoRow));
+  double k_before = 0;
+  double ef_before = 0;
+  for (size_t i = 0; i < points.size();) {
+    const uint32_t here = points[i].k;
+    const double ef = ef_in(envelope(points, here), recall);
+    if (k <= here && k_before == 0) return static_cast<uint32_t>(std::max<double>(ef, k) + 0.999);
+    if (k <= here) {
+      const double between = ef_before + (ef - ef_before) * (k - k_before) / (here - k_before);
+      return static_cast<uint32_t>(std::max<double>(between, k) + 0.999);
+    }
+    k_before = here;
+    ef_before = ef;
+    while (i < points.size() && points[i].k == here) ++i;
+  }
+  return static_cast<uint32_t>(std::min<double>(std::max<double>(ef_before * k / k_before, k) + 0.999, kNoRow));
+}
+
+Calibration calibrate(const VectorSpec& spec, const Part& part, int threads) {
+  Calibration measured;
+  if (part.graph.entry == kNoRow) return measured;
+  const Trial trial(spec, part, threads);
+  for (const uint32_t k : {1U, 10U, 100U}) {
+    if (k > trial.most_k()) break;
+    for (uint32_t ef = std::max(k, 8U); ef < part.rows / 8; ef += (ef + 3) / 4) {
+      const float recall = trial.recall(k, ef);
+      measured.points.push_back({k, ef, recall});
+      if (recall >= kEnough || ef > 1000) break;
+    }
+  }
+  return measured;
+}
 
 }  // namespace lamina

@@ -146,8 +146,8 @@ void freeze_graph(const HeadGraph& graph, std::span<const uint32_t> order, int t
 
 }  // namespace
 
-std::shared_ptr<Part> freeze(const VectorSpec& spec, const HeadRows& rows, const HeadGraph* graph,
-                             std::span<const uint32_t> order, int threads) {
+Frozen freeze(const VectorSpec& spec, const HeadRows& rows, const HeadGraph* graph, std::span<const uint32_t> order,
+              int threads) {
   const auto columns = std::make_shared<Columns>();
   freeze_columns(spec, rows, order, threads, *columns);
   if (graph != nullptr && !order.empty()) {
@@ -157,7 +157,8 @@ std::shared_ptr<Part> freeze(const VectorSpec& spec, const HeadRows& rows, const
   auto part = std::make_shared<Part>(columns->part);
   part->owner = columns;
   part->name = "memory";
-  return part;
+  auto* const links = reinterpret_cast<uint32_t*>(columns->level0.data());
+  return {std::move(part), {links, columns->level0.size() / sizeof(uint32_t)}};
 }
 
 }  // namespace lamina

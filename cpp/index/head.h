@@ -17,6 +17,7 @@ class Head {
 
   const VectorSpec& spec() const { return spec_; }
   HeadRows& rows() const { return *rows_; }
+  std::shared_ptr<const HeadRows> shared_rows() const { return rows_; }
   const HeadGraph* graph() const { return graph_.get(); }  // null: flat
   bool usable() const;                                      // writer: more rows can be added
 

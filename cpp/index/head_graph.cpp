@@ -1,6 +1,7 @@
 #include "index/head_graph.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 #include <stdexcept>
 #include <thread>
@@ -30,7 +31,7 @@ HeadGraph::HeadGraph(const VectorSpec& spec, std::shared_ptr<const HeadRows> row
       nodes_(sizeof(Node)),
       entry_(pack({kNoRow, 0})) {}
 
-void HeadGraph::encode(uint32_t count, int threads) {
+void HeadGraph::make_nodes(uint32_t count) {
   const uint32_t first = count_.load(std::memory_order_relaxed);
   if (count > Pool::kMaxRows) throw std::length_error("a graph holds fewer than 2^31 rows");
   if (has_i8(spec_)) codes_.reserve(count);
@@ -46,18 +47,57 @@ void HeadGraph::encode(uint32_t count, int threads) {
   for (uint32_t i = upper_used_; i < upper; ++i) {
     std::fill_n(reinterpret_cast<uint32_t*>(upper_.row(i)), spec_.m, kNoRow);
   }
-  parallel_for(first, count, kGrain, static_cast<unsigned>(std::max(threads, 0)),
-               [&](uint64_t begin, uint64_t end, unsigned) {
-                 std::vector<float> x(spec_.dim);
-                 for (uint64_t row = begin; row < end; ++row) encode_row(static_cast<uint32_t>(row), x.data());
-               });
+  for (uint32_t row = first; row < count; ++row) std::fill_n(list(row, 0), degree(0), kNoRow);
   upper_used_ = upper;
+}
+
+void HeadGraph::encode(uint32_t count, int threads) {
+  const uint32_t first = count_.load(std::memory_order_relaxed);
+  make_nodes(count);
+  if (has_i8(spec_)) {
+    parallel_for(first, count, kGrain, static_cast<unsigned>(std::max(threads, 0)),
+                 [&](uint64_t begin, uint64_t end, unsigned) {
+                   std::vector<float> x(spec_.dim);
+                   for (uint64_t row = begin; row < end; ++row) encode_row(static_cast<uint32_t>(row), x.data());
+                 });
+  }
   count_.store(count, std::memory_order_release);
 }
 
+std::shared_ptr<HeadGraph> HeadGraph::copy_of(const HeadGraph& from, uint32_t count, int threads) {
+  auto copy = std::make_shared<HeadGraph>(from.spec_, from.rows_, from.params_);
+  copy->make_nodes(count);
+  Entry entry = from.entry();
+  if (entry.row >= count) entry = {0, 0};
+  for (uint32_t row = 0; row < count; ++row) {
+    const uint32_t level = copy->level_of(row);
+    if (level > entry.level) entry = {row, level};
+  }
+  copy->set_entry(entry);
+  parallel_for(0, count, kGrain, static_cast<unsigned>(std::max(threads, 0)),
+               [&](uint64_t begin, uint64_t end, unsigned) {
+                 for (uint64_t r = begin; r < end; ++r) copy->copy_row(from, static_cast<uint32_t>(r), count);
+               });
+  copy->count_.store(count, std::memory_order_release);
+  copy->set_linked(count);
+  return copy;
+}
+
+void HeadGraph::copy_row(const HeadGraph& from, uint32_t row, uint32_t count) {
+  if (has_i8(spec_)) std::memcpy(codes_.row(row), from.codes_.row(row), codes_.stride());
+  for (uint32_t level = 0; level <= level_of(row); ++level) {
+    const uint32_t* theirs = from.list(row, level);
+    uint32_t* mine = list(row, level);
+    for (size_t slot = 0; slot < degree(level); ++slot) {
+      const uint32_t to = load(theirs + slot);
+      if (to >= count) continue;
+      store(mine++, to);
+      if (level == 0) gain_link(to);
+    }
+  }
+}
+
 void HeadGraph::encode_row(uint32_t row, float* x) {
-  std::fill_n(list(row, 0), degree(0), kNoRow);
-  if (!has_i8(spec_)) return;
   load_vector(spec_, rows_->vector(row), x);
   const float factor = spec_.metric == Metric::kCosine ? rows_->inverse_norm(row) : 1;
   encode_i8(spec_, params_, x, factor, reinterpret_cast<int8_t*>(codes_.row(row)));

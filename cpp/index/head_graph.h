@@ -24,6 +24,9 @@ class HeadGraph {
   // `rows` are walked themselves where the set has no codes.
   HeadGraph(const VectorSpec& spec, std::shared_ptr<const HeadRows> rows, const I8Params& params);
 
+  // A copy of the graph that `from` is on its first `count` rows, all of which are linked.
+  static std::shared_ptr<HeadGraph> copy_of(const HeadGraph& from, uint32_t count, int threads);
+
   const VectorSpec& spec() const { return spec_; }
   const HeadRows& stored() const { return *rows_; }
   const I8Params& params() const { return params_; }
@@ -82,7 +85,9 @@ class HeadGraph {
   };
   Node& node(uint32_t row) const { return *reinterpret_cast<Node*>(nodes_.row(row)); }
   uint32_t draw_level(uint32_t row) const;
+  void make_nodes(uint32_t count);  // and empty lists
   void encode_row(uint32_t row, float* x);  // x: room for one vector
+  void copy_row(const HeadGraph& from, uint32_t row, uint32_t count);
 
   const VectorSpec spec_;
   const std::shared_ptr<const HeadRows> rows_;

@@ -22,11 +22,12 @@ class Pool {
     cursor_ = 0;
   }
 
-  void insert(uint32_t key, uint32_t row) {
+  // Whether the row is now the one to expand next.
+  bool insert(uint32_t key, uint32_t row) {
     const uint64_t entry = uint64_t{key} << 32 | uint64_t{row} << 1;
     uint64_t* const first = entries_.data();
     if (size_ == capacity_) {
-      if (entry >= first[size_ - 1]) return;
+      if (entry >= first[size_ - 1]) return false;
     } else {
       ++size_;
     }
@@ -40,7 +41,9 @@ class Pool {
     const auto place = static_cast<size_t>(at - first);
     std::memmove(first + place + 1, first + place, (size_ - 1 - place) * sizeof(uint64_t));
     first[place] = entry;
-    cursor_ = std::min(cursor_, place);
+    if (place > cursor_) return false;
+    cursor_ = place;
+    return true;
   }
 
   bool has_next() const { return cursor_ < size_; }

@@ -2,11 +2,18 @@
 #include <vector>
 
 #include "index/builder.h"
+#include "index/calibration.h"
+#include "index/findable.h"
 #include "index/freeze.h"
 #include "index/vector_set.h"
 
 namespace lamina {
 namespace {
+
+// Whether the view is one head with a graph and no dead row.
+bool is_all_head(const View& view) {
+  return view.parts.empty() && view.head && view.head->graph() != nullptr && view.head_deleted.count() == 0;
+}
 
 // The live rows of a view, copied together.
 std::shared_ptr<HeadRows> gather(const View& view, int threads) {
@@ -27,20 +34,33 @@ std::shared_ptr<HeadRows> gather(const View& view, int threads) {
   return gathered;
 }
 
+// The graph of these rows: the head's own where it holds nothing else, which saves building it again.
+std::shared_ptr<HeadGraph> graph_of(const View& view, const std::shared_ptr<const HeadRows>& rows, int threads) {
+  if (is_all_head(view)) return HeadGraph::copy_of(*view.head->graph(), view.head_rows, threads);
+  const auto count = static_cast<uint32_t>(view.live);
+  const I8Params params = has_i8(view.spec) ? train_codes(view.spec, *rows, count) : I8Params{};
+  auto graph = std::make_shared<HeadGraph>(view.spec, rows, params);
+  graph->encode(count, threads);
+  link_rows(*graph, threads);
+  return graph;
+}
+
 }  // namespace
 
 std::shared_ptr<const Part> VectorSet::rebuild(const View& view, int threads) {
-  const std::shared_ptr<HeadRows> rows = gather(view, threads);
-  std::vector<uint32_t> order(rows->size());
-  std::iota(order.begin(), order.end(), 0U);
-  const uint32_t count = rows->size();
-  if (count < kFlatRows) return freeze(view.spec, *rows, nullptr, order, threads);
-  const I8Params params = has_i8(view.spec) ? train_codes(view.spec, *rows, count) : I8Params{};
-  HeadGraph graph(view.spec, rows, params);
-  graph.encode(count, threads);
-  link_rows(graph, threads);
-  refine_rows(graph, threads);
-  return freeze(view.spec, *rows, &graph, order, threads);
+  const VectorSpec& spec = view.spec;
+  const std::shared_ptr<const HeadRows> rows = is_all_head(view) ? view.head->shared_rows() : gather(view, threads);
+  if (view.live < kFlatRows) {
+    std::vector<uint32_t> order(view.live);
+    std::iota(order.begin(), order.end(), 0U);
+    return freeze(spec, *rows, nullptr, order, threads).part;
+  }
+  const std::shared_ptr<HeadGraph> graph = graph_of(view, rows, threads);
+  refine_rows(*graph, threads);
+  const Frozen frozen = freeze(spec, *rows, graph.get(), walk_order(*graph), threads);
+  frozen.part->calibration = calibrate(spec, *frozen.part, threads);
+  mend(spec, *frozen.part, frozen.level0, threads);
+  return frozen.part;
 }
 
 }  // namespace lamina

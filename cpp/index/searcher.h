@@ -43,6 +43,7 @@ void walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t
   walk.pool.insert(keys[0], entry);
   while (walk.pool.has_next()) {
     const uint32_t* const list = level.list(walk.pool.pop());
+    if (walk.pool.has_next()) level.prefetch(walk.pool.next());
     size_t n = 0;
     for (size_t slot = 0; slot < level.slots(); ++slot) {
       const uint32_t row = level.load(list + slot);
@@ -60,9 +61,10 @@ void walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t
     for (size_t i = 0; i < n; i += 4) {
       scorer.keys4(fresh + i, keys);
       const size_t four = std::min<size_t>(4, n - i);
-      for (size_t j = 0; j < four; ++j) walk.pool.insert(keys[j], fresh[i + j]);
+      for (size_t j = 0; j < four; ++j) {
+        if (walk.pool.insert(keys[j], fresh[i + j])) level.prefetch(fresh[i + j]);
+      }
     }
-    if (walk.pool.has_next()) level.prefetch(walk.pool.next());
   }
 }
 

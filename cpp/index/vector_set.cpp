@@ -145,7 +145,7 @@ std::shared_ptr<const Part> VectorSet::freeze_head(int threads) const {
   if (!now->head || now->head_rows == 0) return nullptr;
   std::vector<uint32_t> order(now->head_rows);
   std::iota(order.begin(), order.end(), 0U);
-  return freeze(spec(), now->head->rows(), now->head->graph(), order, threads);
+  return freeze(spec(), now->head->rows(), now->head->graph(), order, threads).part;
 }
 
 void VectorSet::replace_head(std::shared_ptr<const Part> sealed) {
