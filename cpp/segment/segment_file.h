@@ -112,6 +112,7 @@ class SegmentFile {
   const std::string& path() const { return mapping_->path(); }
   uint64_t size() const { return ref_.size; }
 
+  std::span<const Section> sections() const { return sections_; }
   const Section* find(SectionName name) const;
   // The section of that name with exactly these elements; CorruptionError otherwise.
   const Section& require(SectionName name, uint32_t element_bytes, uint64_t count) const;
