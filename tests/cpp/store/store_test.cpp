@@ -1,0 +1,380 @@
+// Goal: what was written is there, in this process and after each way of leaving and coming back. Method: small writes
+// on a store in memory, compared with a map.
+#include "store/store.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <stdexcept>
+#include <thread>
+
+#include "store/toy_store.h"
+
+namespace lamina {
+namespace {
+
+class StoreTest : public testing::Test {
+ protected:
+  StoreTest() : store(make_store(fs)) { docs = store->create_collection("docs", toy_spec()); }
+
+  void reopen() {
+    store->close();
+    store = open_store(fs);
+    docs = store->collection("docs");
+  }
+  void crash() {  // without a word to the disk
+    survivor = fs.after_power_cut(0);
+    store = open_store(*survivor);
+    docs = store->collection("docs");
+  }
+
+  MemoryFileSystem fs;
+  std::unique_ptr<MemoryFileSystem> survivor;
+  std::shared_ptr<Store> store;
+  std::shared_ptr<Collection> docs;
+};
+
+TEST_F(StoreTest, AWriteIsThereAndCountsWhatItDid) {
+  WriteResult first = upsert(*store, batch_of(1, 0, 10));
+  EXPECT_EQ(first.added, 10u);
+  EXPECT_EQ(first.version, 2u);  // 1 made the collection
+  WriteResult second = upsert(*store, batch_of(2, 5, 10));
+  EXPECT_EQ(second.added, 5u);
+  EXPECT_EQ(second.updated, 5u);
+  WriteResult third = write(*store, Op::erase({0, 1, 99}));
+  EXPECT_EQ(third.deleted, 2u);
+  Rows expected = batch_of(2, 5, 10);
+  expected.merge(batch_of(1, 2, 3));
+  EXPECT_EQ(rows_in(*store), expected);
+  EXPECT_EQ(store->version(), 4u);
+  EXPECT_EQ(docs->snapshot()->version, 4u);
+}
+
+TEST_F(StoreTest, EveryStateSurvivesClosingAndCrashing) {
+  Rows expected;
+  const auto check = [&] {
+    EXPECT_EQ(rows_in(*store), expected);
+    store->verify();
+  };
+  for (int round = 0; round < 4; ++round) {
+    for (int batch = 0; batch < 5; ++batch) {
+      const Rows rows = batch_of(round * 10 + batch, batch * 3, 10);
+      upsert(*store, rows);
+      for (const auto& [id, row] : rows) expected[id] = row;
+      write(*store, Op::erase({batch * 4}));
+      expected.erase(batch * 4);
+    }
+    check();
+    if (round % 2 == 1) store->seal();
+    check();
+    reopen();
+    EXPECT_TRUE(store->recovery().clean);
+    check();
+  }
+  upsert(*store, batch_of(99, 0, 5));
+  for (const auto& [id, row] : batch_of(99, 0, 5)) expected[id] = row;
+  crash();
+  EXPECT_FALSE(store->recovery().clean);
+  EXPECT_GT(store->recovery().frames_replayed, 0u);
+  check();
+  store->optimize("docs", 1);
+  check();
+}
+
+TEST_F(StoreTest, RidsAreKeptByReplacingAndNeverUsedAgain) {
+  upsert(*store, batch_of(1, 7, 1));
+  const auto rid = [&] {
+    const auto view = docs->snapshot()->records;
+    return view->fields_at(view->find(int64_t{7})).rid;
+  };
+  const auto created = [&] {
+    const auto view = docs->snapshot()->records;
+    return view->fields_at(view->find(int64_t{7})).created_us;
+  };
+  const uint64_t first = rid();
+  const int64_t born = created();
+  upsert(*store, batch_of(2, 7, 1));
+  EXPECT_EQ(rid(), first);
+  EXPECT_EQ(created(), born);
+  write(*store, Op::erase({7}));
+  store->seal();
+  reopen();
+  upsert(*store, batch_of(3, 7, 1));
+  EXPECT_GT(rid(), first);
+}
+
+TEST_F(StoreTest, VerbsRefuseWhatTheySay) {
+  upsert(*store, batch_of(1, 0, 3));
+  const Rows before = rows_in(*store);
+  const uint64_t version = store->version();
+  EXPECT_THROW(write(*store, Op(Verb::kAdd, batch_of(2, 2, 2))), DuplicateIdError);
+  EXPECT_THROW(write(*store, Op(Verb::kUpdate, batch_of(2, 2, 2))), NotFoundError);
+  Op twice(Verb::kUpsert, batch_of(2, 0, 2));
+  twice.ids() = {5, 5};
+  EXPECT_THROW(write(*store, twice), DuplicateIdError);
+  Op other_model(Verb::kUpsert, batch_of(2, 0, 2));
+  other_model.raw().fingerprint.fill(2);
+  EXPECT_THROW(write(*store, other_model), ModelMismatchError);
+  Op not_finite(Verb::kUpsert, batch_of(2, 0, 2));
+  not_finite.vectors()[5] = std::numeric_limits<float>::infinity();
+  EXPECT_THROW(write(*store, not_finite), InvalidVectorError);
+  Op damaged(Verb::kUpsert, batch_of(2, 0, 2));
+  damaged.raw().columns.pop_back();
+  EXPECT_THROW(write(*store, damaged), std::invalid_argument);
+  EXPECT_THROW(write(*store, Op(Verb::kUpsert, batch_of(2, 0, 2), "nowhere")), NotFoundError);
+  Op late(Verb::kUpsert, batch_of(2, 0, 2));
+  late.raw().if_version = version - 1;
+  EXPECT_THROW(write(*store, late), ConflictError);
+  EXPECT_EQ(rows_in(*store), before);
+  EXPECT_EQ(store->version(), version);
+  late.raw().if_version = version;
+  EXPECT_EQ(write(*store, late).version, version + 1);
+}
+
+TEST_F(StoreTest, AWriteThatChangesNothingTakesNoVersion) {
+  const uint64_t bytes = store->stats().log_bytes;
+  EXPECT_EQ(write(*store, Op::erase({1, 2})).version, 1u);
+  EXPECT_EQ(write(*store, Op(Verb::kUpsert, {})).version, 1u);
+  EXPECT_EQ(store->stats().log_bytes, bytes);
+  EXPECT_EQ(store->version(), 1u);
+}
+
+TEST_F(StoreTest, VectorsAreGivenKeptOrDropped) {
+  upsert(*store, batch_of(1, 0, 2));
+  Rows changed = {{0, {"new", 5.0F}}, {1, {"new", 5.0F}}};
+  write(*store, Op(Verb::kUpdate, changed).keep_vectors());
+  EXPECT_EQ(rows_in(*store), (Rows{{0, {"new", 1.0F}}, {1, {"new", 1.0F}}}));
+  EXPECT_EQ(store->stats().collections[0].stale, 2u);
+  store->seal();
+  write(*store, Op(Verb::kUpsert, {{0, {"owed", std::nullopt}}}));
+  EXPECT_EQ(store->stats().collections[0].owed, 1u);
+  const Rows expected = {{0, {"owed", std::nullopt}}, {1, {"new", 1.0F}}};
+  EXPECT_EQ(rows_in(*store), expected);
+  crash();
+  EXPECT_EQ(rows_in(*store), expected);
+}
+
+TEST_F(StoreTest, OperationsOfATransactionSeeEachOther) {
+  store->create_collection("more", toy_spec());
+  upsert(*store, batch_of(1, 0, 3));
+  const auto results = write(*store, {Op(Verb::kAdd, batch_of(2, 10, 2)), Op(Verb::kUpdate, batch_of(3, 10, 1)),
+                                      Op::erase({11, 0}), Op(Verb::kAdd, batch_of(4, 0, 1)),
+                                      Op(Verb::kAdd, batch_of(5, 0, 2), "more")});
+  EXPECT_EQ(results[1].updated, 1u);
+  EXPECT_EQ(results[2].deleted, 2u);
+  EXPECT_EQ(results[3].added, 1u);
+  for (const WriteResult& result : results) EXPECT_EQ(result.version, store->version());
+  Rows expected = batch_of(4, 0, 1);
+  expected.merge(batch_of(1, 1, 2));
+  expected.merge(batch_of(3, 10, 1));
+  EXPECT_EQ(rows_in(*store), expected);
+  EXPECT_EQ(rows_in(*store, "more"), batch_of(5, 0, 2));
+
+  // Whole or not at all.
+  EXPECT_THROW(write(*store, {Op(Verb::kUpsert, batch_of(6, 0, 9)), Op(Verb::kAdd, batch_of(6, 0, 1), "more")}),
+               DuplicateIdError);
+  EXPECT_EQ(rows_in(*store), expected);
+  const auto cleared = write(*store, {Op(Verb::kUpsert, batch_of(7, 50, 2)), Op(Verb::kClear, {}),
+                                      Op(Verb::kAdd, batch_of(8, 1, 1))});
+  EXPECT_EQ(cleared[1].deleted, expected.size() + 2);
+  crash();
+  EXPECT_EQ(rows_in(*store), batch_of(8, 1, 1));
+  EXPECT_EQ(rows_in(*store, "more"), batch_of(5, 0, 2));
+  store->verify();
+}
+
+TEST_F(StoreTest, CollectionsComeAndGo) {
+  upsert(*store, batch_of(1, 0, 3));
+  EXPECT_THROW(store->create_collection("docs", toy_spec()), std::invalid_argument);
+  EXPECT_THROW(store->create_collection("", toy_spec()), std::invalid_argument);
+  store->set_settings("docs", "tuned");
+  EXPECT_EQ(docs->snapshot()->spec->settings, "tuned");
+  EXPECT_EQ(rows_in(*store), batch_of(1, 0, 3));
+  store->drop_collection("docs");
+  EXPECT_TRUE(docs->dropped());
+  EXPECT_EQ(rows_of(*docs->snapshot()), batch_of(1, 0, 3));  // who holds it may read on
+  EXPECT_THROW(store->collection("docs"), NotFoundError);
+  EXPECT_THROW(store->drop_collection("docs"), NotFoundError);
+  docs = store->create_collection("docs", toy_spec(1));  // another one, with frames of the first in the log
+  write(*store, Op(Verb::kAdd, batch_of(2, 1, 1)));
+  crash();
+  EXPECT_EQ(rows_in(*store), batch_of(2, 1, 1));
+  EXPECT_EQ(store->collections(), std::vector<std::string>{"docs"});
+  store->verify();
+}
+
+TEST_F(StoreTest, SettingsAndModelAreGivenBack) {
+  upsert(*store, batch_of(1, 0, 3));
+  store->set_settings("docs", "tuned");
+  upsert(*store, batch_of(2, 1, 1));
+  crash();
+  EXPECT_EQ(docs->snapshot()->spec->settings, "tuned");
+  EXPECT_EQ(docs->snapshot()->spec->model, "toy");
+  Rows expected = batch_of(2, 1, 1);
+  expected.merge(batch_of(1, 0, 3));
+  EXPECT_EQ(rows_in(*store), expected);
+}
+
+TEST_F(StoreTest, AFullLogSealsItself) {
+  store->close();
+  store = open_store(fs, {.log_limit = 2000});
+  Rows expected;
+  for (int batch = 0; batch < 30; ++batch) {
+    upsert(*store, batch_of(batch, batch * 2, 4));
+    for (const auto& [id, row] : batch_of(batch, batch * 2, 4)) expected[id] = row;
+  }
+  EXPECT_GT(store->stats().collections[0].record_segments, 1u);
+  EXPECT_LT(store->stats().log_bytes, 3000u);
+  EXPECT_EQ(rows_in(*store), expected);
+  while (store->maintain(1)) {
+  }
+  EXPECT_LE(store->stats().collections[0].record_segments, 4u);
+  EXPECT_EQ(rows_in(*store), expected);
+  store->optimize("docs", 1);
+  const StoreStats::OfCollection stats = store->stats().collections[0];
+  EXPECT_EQ(stats.record_segments, 1u);
+  EXPECT_EQ(stats.vector_segments, 1u);
+  EXPECT_EQ(stats.dead_records + stats.dead_vectors, 0u);
+  EXPECT_EQ(rows_in(*store), expected);
+  store->verify();
+  reopen();
+  EXPECT_EQ(rows_in(*store), expected);
+}
+
+TEST_F(StoreTest, ClosingALargeHeadSealsIt) {
+  upsert(*store, batch_of(1, 0, 1200));
+  reopen();
+  EXPECT_EQ(store->stats().collections[0].head_records, 0u);
+  EXPECT_EQ(store->recovery().frames_replayed, 0u);
+  EXPECT_EQ(rows_in(*store), batch_of(1, 0, 1200));
+}
+
+TEST_F(StoreTest, ClosedMeansClosed) {
+  upsert(*store, batch_of(1, 0, 3));
+  const auto snapshot = docs->snapshot();
+  store->close();
+  store->close();
+  EXPECT_THROW(upsert(*store, batch_of(1, 0, 3)), ClosedError);
+  EXPECT_THROW(store->collection("docs"), ClosedError);
+  EXPECT_THROW(store->seal(), ClosedError);
+  EXPECT_THROW(store->sync(), ClosedError);
+  EXPECT_THROW(store->stats(), ClosedError);
+  EXPECT_EQ(rows_of(*snapshot), batch_of(1, 0, 3));
+}
+
+TEST_F(StoreTest, OneWriterAtATime) {
+  try {
+    open_store(fs);
+    FAIL() << "two writers";
+  } catch (const LockedError& e) {
+    EXPECT_GT(e.pid, 0);
+  }
+  store->close();
+  EXPECT_NO_THROW(open_store(fs)->close());
+}
+
+TEST_F(StoreTest, NoStoreIsNotFound) {
+  EXPECT_THROW(Store::open(fs, "/none", {}, kToyHasher, kToyCodec), NotFoundError);
+  EXPECT_THROW(Store::open(fs, "/none", {.create = true, .read_only = true}, kToyHasher, kToyCodec), NotFoundError);
+  fs.make_directory("/other");
+  EXPECT_THROW(Store::open(fs, "/other", {}, kToyHasher, kToyCodec), NotFoundError);
+  fs.create("/other/thing");
+  EXPECT_THROW(Store::open(fs, "/other", {.create = true}, kToyHasher, kToyCodec), std::invalid_argument);
+  EXPECT_TRUE(fs.list("/other").size() == 1);
+}
+
+TEST_F(StoreTest, TextIdsAndBits) {
+  CollectionSpec spec = toy_spec();
+  spec.id_kind = IdKind::kString;
+  spec.vectors.dim = 16;
+  spec.vectors.metric = Metric::kHamming;
+  spec.vectors.dtype = DType::kBits;
+  spec.vectors.codes = CodeKind::kNone;
+  store->create_collection("texts", spec);
+  const std::vector<std::string_view> ids = {"b", "a", "long id of a text kind"};
+  const std::vector<uint8_t> bits = {1, 2, 3, 4, 5, 6};
+  const std::vector<ContentHash> hashes(3);
+  const std::vector<VectorFate> fates(3, VectorFate::kGiven);
+  WriteOp op;
+  op.collection = "texts";
+  op.ids.kind = IdKind::kString;
+  op.ids.strings = ids;
+  op.columns = ToyCodec::encode({"1", "2", "3"});
+  op.content_hash = hashes;
+  op.fates = fates;
+  op.vectors = reinterpret_cast<const float*>(bits.data());
+  op.fingerprint = spec.fingerprint;
+  op.scope = "crawler";
+  EXPECT_EQ(store->write({&op, 1})[0].added, 3u);
+  const auto check = [&] {
+    const auto snapshot = store->collection("texts")->snapshot();
+    for (size_t i = 0; i < ids.size(); ++i) {
+      const RecordRef where = snapshot->records->find(ids[i]);
+      ASSERT_TRUE(where.found()) << ids[i];
+      EXPECT_EQ(snapshot->records->fields_at(where).scope, "crawler");
+      View::RowRef row;
+      ASSERT_TRUE(snapshot->vectors->find(snapshot->records->fields_at(where).rid, &row));
+      std::array<std::byte, 2> vector{};
+      snapshot->vectors->vector_at(row, vector.data());
+      EXPECT_EQ(std::to_integer<uint8_t>(vector[0]), bits[2 * i]);
+    }
+    store->verify();
+  };
+  check();
+  crash();
+  check();
+  store->seal();
+  check();
+  store->optimize("texts", 1);
+  check();
+  reopen();
+  check();
+}
+
+TEST_F(StoreTest, WritersAreServedTogetherAndNoneIsLost) {
+  constexpr int kThreads = 4;
+  constexpr int kBatches = 25;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int batch = 0; batch < kBatches; ++batch) upsert(*store, batch_of(t, t * 1000 + batch * 4, 4));
+    });
+  }
+  std::thread upkeep([&] {
+    for (int i = 0; i < 3; ++i) {
+      store->seal();
+      store->optimize("docs", 1);
+    }
+  });
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(docs->snapshot()->records->live % 4, 0u);
+  for (std::thread& thread : threads) thread.join();
+  upkeep.join();
+  Rows expected;
+  for (int t = 0; t < kThreads; ++t) expected.merge(batch_of(t, t * 1000, 4 * kBatches));
+  EXPECT_EQ(rows_in(*store), expected);
+  EXPECT_EQ(store->version(), 1u + kThreads * kBatches);
+  crash();
+  EXPECT_EQ(rows_in(*store), expected);
+  store->verify();
+}
+
+TEST_F(StoreTest, DeletesDuringAMergeAreCarriedOver) {
+  upsert(*store, batch_of(1, 0, 500));
+  store->seal();
+  upsert(*store, batch_of(2, 500, 500));
+  std::thread merging([&] { store->optimize("docs", 1); });
+  Rows expected = batch_of(1, 0, 500);
+  expected.merge(batch_of(2, 500, 500));
+  for (int64_t id = 0; id < 900; id += 9) {
+    write(*store, Op::erase({id}));
+    expected.erase(id);
+  }
+  merging.join();
+  EXPECT_EQ(rows_in(*store), expected);
+  crash();
+  EXPECT_EQ(rows_in(*store), expected);
+  store->verify();
+}
+
+}  // namespace
+}  // namespace lamina
