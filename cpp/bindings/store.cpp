@@ -58,14 +58,22 @@ void drop_collection(const PythonStore& self, const std::string& name) {
   self.store().drop_collection(name);
 }
 
-// Called with the GIL; what it waits for never waits for the GIL.
-std::vector<WriteOp> resolve(const Store& store, const std::vector<const PythonWriteOp*>& operations) {
+using Specs = std::vector<std::shared_ptr<const CollectionSpec>>;
+
+// Without the GIL: the store may wait here for somebody who waits for it.
+Specs specs_of(const Store& store, const std::vector<const PythonWriteOp*>& operations) {
+  Specs specs;
+  specs.reserve(operations.size());
+  for (const PythonWriteOp* operation : operations) {
+    specs.push_back(store.collection(operation->collection())->snapshot()->spec);
+  }
+  return specs;
+}
+
+std::vector<WriteOp> resolve(const std::vector<const PythonWriteOp*>& operations, const Specs& specs) {
   std::vector<WriteOp> resolved;
   resolved.reserve(operations.size());
-  for (const PythonWriteOp* operation : operations) {
-    const auto collection = store.collection(operation->collection());
-    resolved.push_back(operation->resolve(*collection->snapshot()->spec));
-  }
+  for (size_t i = 0; i < operations.size(); ++i) resolved.push_back(operations[i]->resolve(*specs[i]));
   return resolved;
 }
 
@@ -73,11 +81,13 @@ using Written = std::tuple<uint64_t, uint64_t, uint64_t, uint64_t>;
 
 std::vector<Written> write(const PythonStore& self, const std::vector<const PythonWriteOp*>& operations) {
   std::shared_lock lock(self.open->structure, std::defer_lock);
+  Specs specs;
   {
     const py::gil_scoped_release released;
     lock.lock();
+    specs = specs_of(self.store(), operations);
   }
-  const std::vector<WriteOp> resolved = resolve(self.store(), operations);
+  const std::vector<WriteOp> resolved = resolve(operations, specs);
   std::vector<Written> written;
   const py::gil_scoped_release released;
   for (const WriteResult& result : self.store().write(resolved)) {
@@ -147,8 +157,9 @@ void bind_store(py::module_& m) {
           [](const PythonStore& self, const std::string& name) {
             return PythonCollection{self.open, self.store().collection(name)};
           },
-          "name"_a)
-      .def("collections", [](const PythonStore& self) { return self.store().collections(); })
+          "name"_a, released)
+      .def(
+          "collections", [](const PythonStore& self) { return self.store().collections(); }, released)
       .def("drop_collection", &drop_collection, "name"_a, released)
       .def(
           "set_settings",
@@ -174,7 +185,11 @@ void bind_store(py::module_& m) {
       .def("verify", &verify)
       .def("stats", &stats)
       .def("recovery", &recovery)
-      .def_property_readonly("version", [](const PythonStore& self) { return self.store().version(); })
+      .def_property_readonly("version",
+                             [](const PythonStore& self) {
+                               const py::gil_scoped_release without_gil;
+                               return self.store().version();
+                             })
       .def(
           "close", [](const PythonStore& self) { self.store().close(); }, released);
 }
