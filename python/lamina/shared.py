@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lamina import _core
 from lamina.errors import ClosedError, NotFoundError
 from lamina.maintenance import Maintainer
-from lamina.writes import Delete, Write, kind_of, of_kind
+from lamina.writes import Delete, Put, Update, Write, kind_of, of_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,10 +133,11 @@ class Shared:
             model=model.canonical(), settings=settings.text(), **graph,
         )  # fmt: skip
 
-    def admit(self, collection: Collection, write: Write) -> Write:
+    def admit(self, collection: Collection, write: Write, if_version: int | None) -> tuple[Write, int | None]:
         """The write as its collection takes it, which knows the kind of its ids and its columns before they come.
 
-        TypeError for ids of the other kind, and for a column that changes its type.
+        Also the version that the write needs: what the collection has now learnt may have made another one. TypeError
+        for ids of the other kind, and for a column that changes its type.
         """
         snapshot = collection._take()
         settings = Settings.of(snapshot.settings)
@@ -144,19 +145,29 @@ class Shared:
             if write.ids is not None:
                 undecided = not settings.decided and kind_of(write.ids) != snapshot.id_kind
                 write.ids = of_kind(write.ids[:0] if undecided else write.ids, snapshot.id_kind, collection.name)
-            return write
-        wanted = settings.admit(write)
-        if wanted is not settings:
-            with self.structure:
-                snapshot = collection._take()
-                before = Settings.of(snapshot.settings)
-                wanted = before.admit(write)
-                if wanted.decided and not before.decided and kind_of(write.ids) != snapshot.id_kind:
-                    self._create_anew(collection, kind_of(write.ids), wanted)
-                elif wanted is not before:
-                    self.core.set_settings(collection.name, wanted.text())
+            return write, if_version
+        if settings.admit(write) is not settings:
+            if_version = self._settle(collection, write, if_version)
         write.ids = of_kind(write.ids, collection._take().id_kind, collection.name)
-        return write
+        return write, if_version
+
+    def _settle(self, collection: Collection, write: Put | Update, if_version: int | None) -> int | None:
+        """Makes the collection what this write needs it to be."""
+        with self.structure:
+            store_version = self.core.version
+            snapshot = collection._take()
+            before = Settings.of(snapshot.settings)
+            wanted = before.admit(write)
+            steps = 0
+            if wanted.decided and not before.decided and kind_of(write.ids) != snapshot.id_kind:
+                self._create_anew(collection, kind_of(write.ids), wanted)
+                steps = 2
+            elif wanted is not before:
+                self.core.set_settings(collection.name, wanted.text())
+                steps = 1
+            after = collection._take().version
+            alone = after in (snapshot.version, store_version + steps)  # nobody wrote in between
+            return after if alone and if_version == snapshot.version else if_version
 
     def _create_anew(self, collection: Collection, id_kind: str, settings: Settings) -> None:
         """An empty collection that never held a record, with the other kind of ids."""

@@ -280,7 +280,7 @@ class Store:
         for collection, write, if_version in planned:
             name = collection.name
             target = Target(name, collection.model)
-            write = self._shared.admit(collection, write)
+            write, if_version = self._shared.admit(collection, write, if_version)
             if name not in bases:
                 snapshot = collection._take()
                 bases[name], versions[name] = Base(name, snapshot, self._shared.cache), snapshot.version
