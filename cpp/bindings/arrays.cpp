@@ -69,6 +69,7 @@ VectorRows vectors_of(const py::handle& object, Metric metric) {
 }
 
 void check_vectors(const VectorRows& rows, const VectorSpec& spec) {
+  const py::gil_scoped_release released;
   check(rows, spec, "vector", spec.dtype == DType::kF16 ? kRoundsToF16Infinity : kInfinity);
 }
 
