@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,8 @@ PLATFORM = re.compile(
     r"(unistd|fcntl|dirent|sched|signal|dlfcn|poll|pthread|sys/\w+|linux/\w+|mach/\w+|copyfile|spawn|pwd|netdb)\.h"
 )
 MEMORY_AND_THREADS = {"sys/mman.h", "unistd.h", "pthread.h", "sched.h", "signal.h"}  # what cpp/base may include
+
+HEAVY = {"pyarrow", "pandas", "polars", "zstandard", "tqdm", "sentence_transformers", "asyncio", "importlib.metadata"}
 
 LONGEST_FILE = 500
 
@@ -158,3 +161,10 @@ def test_a_test_first_includes_what_it_tests() -> None:
         if not (CPP / first).exists() or first.split("/")[0] != path.parent.name:
             wrong.append(f"{path.relative_to(ROOT)} begins with {first}")
     assert not wrong, "the first include of a test is the header under test:\n" + "\n".join(wrong)
+
+
+def test_import_brings_in_nothing_heavy() -> None:
+    script = "import sys, numpy; before = set(sys.modules); import lamina; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    heavy = HEAVY & set(done.stdout.split())
+    assert not heavy, f"import lamina brings in {sorted(heavy)}: import them on first use"
