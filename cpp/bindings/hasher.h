@@ -1,12 +1,12 @@
-// SHA-256 by Python's hashlib.
+// SHA-256 by Python's standard library.
 #pragma once
 
 #include "segment/hasher.h"
 
 namespace lamina {
 
-// Immutable; takes the GIL for each call. hashlib is imported on the first.
-class HashlibHasher final : public Hasher {
+// Immutable; takes the GIL for each call.
+class PythonHasher final : public Hasher {
  public:
   Digest digest(Bytes bytes) const override;
 };

@@ -105,7 +105,7 @@ class Index {
     std::vector<SegmentId> ids(parts.size());
     for (SegmentId& id : ids) std::ranges::generate(id, [&random] { return static_cast<std::byte>(random() & 0xFF); });
     Publication out(FileSystem::posix(), directory, target.filename().string());
-    write_index_file(out, info, parts, ids, HashlibHasher());
+    write_index_file(out, info, parts, ids, PythonHasher());
     out.commit(directory, target.filename().string());
   }
 
@@ -122,7 +122,7 @@ std::unique_ptr<Index> make(uint32_t dim, const std::string& metric, const std::
 
 std::unique_ptr<Index> open(const std::string& path, bool verify, int threads) {
   const py::gil_scoped_release released;
-  const HashlibHasher hasher;
+  const PythonHasher hasher;
   IndexFile file = open_index_file(FileSystem::posix().map(path), hasher);
   if (verify) file.verify(hasher, {});
   return std::make_unique<Index>(std::move(file), threads);

@@ -18,7 +18,7 @@ struct OpenStore {
   OpenStore(const OpenStore&) = delete;
   OpenStore& operator=(const OpenStore&) = delete;
 
-  const HashlibHasher hasher;
+  const PythonHasher hasher;
   const PythonCodec codec;
   std::shared_ptr<Store> store;
   // Held shared by a write, whose vectors were measured against the collection of that name; alone by create and drop.

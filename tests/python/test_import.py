@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,16 @@ def least_seconds(*statements: str, rounds: int = 7) -> list[float]:
 def test_import_costs_little_more_than_numpy() -> None:
     numpy, ours = least_seconds("import numpy", "import lamina")
     assert ours <= 1.5 * numpy, f"import lamina takes {ours * 1e3:.0f} ms, and import numpy {numpy * 1e3:.0f} ms"
+
+
+def test_opening_an_index_loads_no_openssl(tmp_path: Path) -> None:
+    """hashlib takes ten times as long to load as the index to open."""
+    index = lamina.Index(3)
+    index.add([[1, 2, 3]])
+    index.save(tmp_path / "index")
+    script = "import sys, lamina; lamina.Index.open(sys.argv[1]).search([1, 2, 3]); print('_hashlib' in sys.modules)"
+    command = [sys.executable, "-c", script, str(tmp_path / "index")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 
 def test_every_name_is_there() -> None:
