@@ -94,7 +94,7 @@ class Store:
     def open(
         path: str, *, create: bool, read_only: bool, durability: str, log_limit: int, codec: Codec
     ) -> Store:
-        """durability "fsync" | "interval" | "os"; log_limit in bytes. SHA-256 comes from hashlib."""
+        """durability "fsync" | "interval" | "os"; log_limit in bytes."""
     def create_collection(
         self,
         name: str,
@@ -186,7 +186,8 @@ class Block:
     rows: int
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
-# In builds with LAMINA_TESTING only (build_info()["testing"]), and for stores opened after the hook was set:
+# In builds with LAMINA_TESTING only (build_info()["testing"]), and for stores opened after the first call of one. The
+# nth (from 0) operation of `kind` ("" for any; cpp/io/fault.h has the names) whose path contains `path`, from now on.
 def testing_fail_nth(kind: str, path: str, nth: int, errno: int, sticky: bool) -> None: ...
 def testing_kill_at(kind: str, path: str, nth: int, when: str) -> None:
     """SIGKILLs this process "before" or "after" the nth call of `kind` on a path with `path` in it."""

@@ -26,6 +26,13 @@ class Index:
 
     All methods may be called from any thread. Searches never wait; writers wait for each other.
 
+    >>> index = Index(dim=2, metric="l2")
+    >>> index.add([[0, 0], [1, 0], [0, 3]]).tolist()
+    [0, 1, 2]
+    >>> hits = index.search([0.9, 0], k=2)
+    >>> hits.ids.tolist(), hits.distances.round(2).tolist()
+    ([1, 0], [0.01, 0.81])
+
     Parameters:
         dim: elements of a vector, 1 to 65,536; bits for "hamming", a multiple of 8.
         metric: "cosine" (1 − cos), "ip" (1 − dot), "l2" (squared Euclidean) or "hamming" (differing bits); also "cos",
