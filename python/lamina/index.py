@@ -29,9 +29,8 @@ class Index:
     >>> index = Index(dim=2, metric="l2")
     >>> index.add([[0, 0], [1, 0], [0, 3]]).tolist()
     [0, 1, 2]
-    >>> hits = index.search([0.9, 0], k=2)
-    >>> hits.ids.tolist(), hits.distances.round(2).tolist()
-    ([1, 0], [0.01, 0.81])
+    >>> index.search([1.5, 0], k=2)
+    <2 hits: (1, 0.25), (0, 2.25)>
 
     Parameters:
         dim: elements of a vector, 1 to 65,536; bits for "hamming", a multiple of 8.
