@@ -96,12 +96,7 @@ void Log::take_back() {
 
 void Log::sync() {
   if (durable_ == end_.position) return;
-  try {
-    file_->sync();
-  } catch (...) {
-    broken_ = true;
-    throw;
-  }
+  file_->sync();
   durable_ = end_.position;
 }
 

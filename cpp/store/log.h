@@ -54,7 +54,7 @@ class Log {
   void append(uint64_t version, int64_t time_us, Bytes operations);
   // Takes back what was appended last; the log is then durable.
   void take_back();
-  void sync();  // a failure leaves it broken(): what is on the disk is unknown
+  void sync();  // after a failure, what is on the disk is unknown
 
   bool broken() const { return broken_; }
   const LogHeader& header() const { return header_; }

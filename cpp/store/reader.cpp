@@ -106,8 +106,14 @@ Collections Reader::collections_for(const Root& root, uint64_t* from) {
 
 std::optional<LoadedLog> Reader::read_log(const Root& root, uint64_t from) {
   const std::optional<LockNote> note = read_note(files_.fs(), paths_, root.store);
+  const bool shown = !root.log.clean && note && note->log_number == root.log.number;
+  if (shown && note->durable == from && state_) {  // nothing new: no need to look
+    LoadedLog nothing;
+    nothing.scan.end = from;
+    return nothing;
+  }
   LoadedLog log = open_log(files_, root);
-  if (!root.log.clean && note && note->log_number == root.log.number) {
+  if (shown) {
     const uint64_t limit = std::max(note->durable, from);
     log.scan = scan_log(log.mapping->bytes(), log.header, from, limit);
     const uint64_t base = std::max(root.version, state_ ? state_->version : 0);

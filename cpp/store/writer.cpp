@@ -240,7 +240,7 @@ VerifyReport Writer::verify() {
 }
 
 StoreStats Writer::stats() const {
-  if (closing_.load()) throw ClosedError("the store is closed");
+  require_open();
   StoreStats stats;
   {
     const Turn turn(turn_);

@@ -14,6 +14,7 @@ class LogTest : public testing::Test {
  protected:
   LogTest() {
     for (const std::string& directory : {paths.store, paths.logs}) fs.make_directory(directory);
+    for (const std::string directory : {"/", "/store"}) fs.sync_directory(directory);
     log = Log::create(fs, paths, header);
   }
   std::vector<std::byte> bytes() {
@@ -55,6 +56,10 @@ TEST_F(LogTest, TakingBackLeavesWhatWasThere) {
   log->take_back();
   EXPECT_EQ(log->end(), end);
   EXPECT_EQ(log->durable(), end);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const auto survivor = fs.after_power_cut(seed);
+    EXPECT_EQ(survivor->open(paths.log_file(header.number))->size(), end) << "seed " << seed;
+  }
   log->append(2, 0, as_bytes("another two"));
   const std::vector<std::byte> content = bytes();
   EXPECT_EQ(as_text(scan(content).frames.at(1).payload), "another two");
