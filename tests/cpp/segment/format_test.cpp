@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -43,9 +44,8 @@ std::string drawn(Bytes bytes, const Notes& notes) {
     const Bytes row = bytes.subspan(at, std::min<size_t>(16, bytes.size() - at));
     const bool zeros = std::ranges::all_of(row, [](std::byte b) { return b == std::byte{0}; });
     if (zeros && at + 16 < bytes.size()) continue;
-    char offset[16];
-    std::snprintf(offset, sizeof offset, "%06zx ", at);
-    out << offset;
+    const std::array<std::byte, 3> offset = {std::byte(at >> 16), std::byte(at >> 8), std::byte(at)};
+    out << hex(offset) << ' ';
     for (const std::byte b : row) out << ' ' << hex(Bytes(&b, 1));
     if (const auto note = notes.find(at); note != notes.end()) {
       out << std::string(3 * (16 - row.size()) + 2, ' ') << note->second;

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "io/memory_fs.h"
 #include "segment/damage.h"
 #include "segment/record_sections.h"
@@ -73,6 +75,13 @@ TEST(RecordSegment, GivesBackTheRecords) {
     EXPECT_EQ(segment->find(Id{std::string_view("")}), std::nullopt);
     segment->verify(kToyHasher);
   }
+}
+
+TEST(RecordSegment, AnyThreadMayBeTheFirstToTouch) {
+  const auto segment = open(write(*sample::records(100, IdKind::kString)));
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) threads.emplace_back([&] { read_all(*segment); });
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST(RecordSegment, NoRowsRoundTrip) {

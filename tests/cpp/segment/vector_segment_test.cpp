@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <thread>
 
 #include "io/memory_fs.h"
 #include "segment/damage.h"
@@ -147,6 +148,22 @@ TEST(VectorSegment, OnlyTheBlocksOfTheRowsAskedForAreTouched) {
   guard.check_vectors(16, 48);
   EXPECT_THROW(guard.check_vectors(15, 1), CorruptionError);
   EXPECT_THROW(guard.check_vectors(0, 64), CorruptionError);
+}
+
+TEST(VectorSegment, AnyThreadMayBeTheFirstToTouch) {
+  const auto owned = sample::part(300, 64);
+  const File file = write(*owned);
+  const auto segment =
+      open_vector_segment(std::make_shared<TestMapping>(file.bytes), file.ref, sample::vector_info(*owned), kToyHasher);
+  std::vector<std::thread> threads;
+  for (uint32_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&segment, t] {
+      const Part::Guard& guard = *segment->part().guard;
+      guard.check_index();
+      for (uint32_t row = 0; row < 300; ++row) guard.check_vectors((row + 75 * t) % 300, 1);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST(VectorSegment, AnotherSpecModelOrIdIsDamage) {
