@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from lamina import writes
+from lamina.closed import Closed
 from lamina.errors import ClosedError, NotFoundError
 from lamina.models import Embed, Model, mismatch
 from lamina.snapshot import DEFAULT_INCLUDE, Snapshot
@@ -42,16 +43,15 @@ class Collection(Writer[WriteResult]):
         self.name: str = core.name
         self.model = model
         self._store = store
-        self._core = core
+        self._core: Any = core
         self._take = core.snapshot  # replaced when the collection is closed or dropped
-        self._cache = store._shared.cache
         self._reopen = functools.partial(open_collection, store.path, self.name)
 
     # Reading
 
     def snapshot(self) -> Snapshot:
         """The newest version, pinned: later writes do not change what it answers. Costs nothing."""
-        return Snapshot(self._take(), self.name, self.model, self._cache, self._reopen)
+        return Snapshot(self._take(), self.name, self.model, self._store._shared, self._reopen)
 
     @property
     def version(self) -> int:
@@ -87,7 +87,7 @@ class Collection(Writer[WriteResult]):
         Raises ModelMismatchError for another model than the one that made the vectors, DimensionMismatchError,
         InvalidVectorError, ValueError for k < 1, for `ef` and `recall` both, or for a text without an embedder.
         """
-        return Snapshot(self._take(), self.name, self.model, self._cache, self._reopen).search(
+        return Snapshot(self._take(), self.name, self.model, self._store._shared, self._reopen).search(
             query, k, ef=ef, recall=recall, exact=exact, include=include, model=model, threads=threads
         )
 
@@ -169,6 +169,7 @@ class Collection(Writer[WriteResult]):
             raise error
 
         self._take = refuse
+        self._core = Closed(str(error))  # lets go of the files
 
     def _rebind(self, core: _core.Collection) -> None:
         """Another core collection of this name stands for this one."""

@@ -136,7 +136,7 @@ def _diff(snapshot: Snapshot, batch: _Batch) -> tuple[NDArray[np.bool_], NDArray
         at, found = np.flatnonzero(there), refs[there]
         same_text = (core.fields_at(found)["content_hash"] == batch.hashes[at]).all(axis=1)
         embed[at] = ~(same_text & core.vectors_at(found)[1])
-        old = columns.rows_of(records.metadata_at(core, found, snapshot._cache))
+        old = columns.rows_of(records.metadata_at(core, found, snapshot._shared.cache))
         new = columns.rows_of(batch.metadata)
         rewrite[at] = [
             before != new[row] and repr(before) != repr(new[row]) for row, before in zip(at, old, strict=True)

@@ -18,6 +18,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina import _core
+from lamina.closed import Closed
 from lamina.errors import ClosedError, NotFoundError
 from lamina.maintenance import Maintainer
 from lamina.writes import Delete, Put, Update, Write, kind_of, of_kind
@@ -81,7 +82,7 @@ class Shared:
         self.models: dict[str, Model] = {}  # with the embedders that callers brought
         self._read_only = read_only
         self._pid = os.getpid()
-        self.core = _core.Store.open(
+        self.core: Any = _core.Store.open(
             path,
             create=create,
             read_only=read_only,
@@ -102,8 +103,9 @@ class Shared:
 
     def wrote(self) -> None:
         """Something was written: maintenance may be due."""
-        if self._maintainer is not None:
-            self._maintainer.wake()
+        maintainer = self._maintainer
+        if maintainer is not None:
+            maintainer.wake()
 
     def release(self) -> None:
         """One handle less; the last one closes the store."""
@@ -120,18 +122,22 @@ class Shared:
             with contextlib.suppress(ClosedError):
                 self.core.close()
             return
-        if self._maintainer is not None:
-            self._maintainer.stop()
-        self.core.close()
+        maintainer, self._maintainer = self._maintainer, None
+        if maintainer is not None:
+            maintainer.stop()
+        core, self.core = self.core, Closed(f"the store {self.path} is closed: open it again with lamina.open")
+        core.close()
+        self.__dict__.pop("cache", None)
 
     def create(
         self, name: str, model: Model, id_kind: str, graph: dict[str, Any], settings: Settings
     ) -> _core.Collection:
         codes = "none" if model.metric == "hamming" else "i8"
-        return self.core.create_collection(
+        made: _core.Collection = self.core.create_collection(
             name, id_kind=id_kind, dim=model.dim, metric=model.metric, codes=codes, fingerprint=model.digest,
             model=model.canonical(), settings=settings.text(), **graph,
         )  # fmt: skip
+        return made
 
     def admit(self, collection: Collection, write: Write, if_version: int | None) -> tuple[Write, int | None]:
         """The write as its collection takes it, which knows the kind of its ids and its columns before they come.
@@ -189,7 +195,7 @@ class Shared:
     def reloaded(self) -> None:
         """After a reader moved: handles on what was dropped say so; those of ids not decided then find the decision."""
         for handle in list(self.collections):
-            if not handle._core.dropped:
+            if isinstance(handle._core, Closed) or not handle._core.dropped:
                 continue
             undecided = not Settings.of(handle._core.snapshot().settings).decided
             if undecided and handle.name in self.core.collections():

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina import _core
+from lamina.closed import Closed
 from lamina.errors import ClosedError, NotFoundError
 from lamina.hits import BatchHits, Hits, hits_of
 from lamina.models import Model, TaggedVectors, mismatch
@@ -16,7 +17,8 @@ from lamina.vectors import as_id, as_int_ids, as_queries, as_str_ids
 from lamina.writes import as_ids
 
 if TYPE_CHECKING:
-    from lamina.records import BlockCache, Records
+    from lamina.records import Records
+    from lamina.shared import Shared
 
 __all__ = ["Snapshot"]
 
@@ -29,20 +31,20 @@ class Snapshot:
     It keeps the files that it needs until it is closed or forgotten, and writes to the collection do not change it.
     """
 
-    __slots__ = ("_cache", "_core", "_reopen", "model", "name")
+    __slots__ = ("_core", "_reopen", "_shared", "model", "name")
 
     def __init__(
         self,
         core: _core.Snapshot,
         name: str,
         model: Model,
-        cache: BlockCache,
+        shared: Shared,
         reopen: Callable[[], Any],
     ) -> None:
         self._core = core
         self.name = name
         self.model = model
-        self._cache = cache
+        self._shared = shared  # keeps decoded blocks
         self._reopen = reopen  # what a pickle of this becomes
 
     @property
@@ -170,8 +172,8 @@ class Snapshot:
         return records.Records(
             core.ids_at(refs),
             missing=missing,
-            metadata=records.metadata_at(core, refs, self._cache) if "metadata" in fields else None,
-            content=records.content_at(core, refs, self._cache) if "content" in fields else None,
+            metadata=records.metadata_at(core, refs, self._shared.cache) if "metadata" in fields else None,
+            content=records.content_at(core, refs, self._shared.cache) if "content" in fields else None,
             vectors=core.vectors_at(refs) if "vectors" in fields else None,
         )
 
@@ -191,17 +193,7 @@ class Snapshot:
         return np.asarray(query) if isinstance(query, TaggedVectors) else query
 
 
-class _Closed:
-    """Stands in place of what was closed."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise ClosedError("the snapshot is closed: take another with collection.snapshot()")
-
-    def __len__(self) -> int:
-        raise ClosedError("the snapshot is closed: take another with collection.snapshot()")
-
-
-_CLOSED: Any = _Closed()
+_CLOSED: Any = Closed("the snapshot is closed: take another with collection.snapshot()")
 
 
 def reopened(reopen: Callable[[], Any], version: int) -> Snapshot:

@@ -242,7 +242,8 @@ class Store:
     def _live(self) -> _core.Store:
         if not self._open:
             raise ClosedError(f"the store {self.path} is closed: open it again with lamina.open")
-        return self._shared.core
+        core: _core.Store = self._shared.core
+        return core
 
     def _writable(self) -> _core.Store:
         core = self._live()
