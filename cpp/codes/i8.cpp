@@ -7,6 +7,7 @@ namespace lamina {
 namespace {
 
 constexpr float kMost = 127;
+constexpr double kWild = 0.0003;  // of the sample at each end: a component of any size there must not count
 
 struct Range {
   float low;
@@ -51,6 +52,9 @@ Range middle(const std::vector<float>& sorted, double share, bool symmetric) {
 I8Params train_i8(const VectorSpec& spec, std::vector<float>& sample) {
   if (sample.empty()) return {};
   std::sort(sample.begin(), sample.end());
+  const auto wild = static_cast<ptrdiff_t>(static_cast<double>(sample.size()) * kWild);
+  sample.erase(sample.end() - wild, sample.end());
+  sample.erase(sample.begin(), sample.begin() + wild);
   I8Params best;
   double least = HUGE_VAL;
   for (const double share : {1.0, 0.9999, 0.9995, 0.999, 0.998, 0.995, 0.99, 0.98}) {

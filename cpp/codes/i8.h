@@ -20,9 +20,10 @@ struct I8Params {
   float scale = 1;
 };
 
-// Whether this set is walked on 8-bit codes; else on the stored vectors. Sums of very long codes leave 32 bits.
+// Whether this set is walked on 8-bit codes; else on the stored vectors. Few components of 8 bits do not tell many
+// rows apart, and sums over very many leave 32 bits.
 inline bool has_i8(const VectorSpec& spec) {
-  return spec.codes == CodeKind::kI8 && spec.metric != Metric::kHamming && spec.dim <= 32768;
+  return spec.codes == CodeKind::kI8 && spec.metric != Metric::kHamming && spec.dim >= 16 && spec.dim <= 32768;
 }
 
 inline size_t i8_stride(const VectorSpec& spec) { return (size_t{spec.dim} + 63) / 64 * 64; }
@@ -49,6 +50,8 @@ class I8Query {
     kernel_(code_, codes, stride_, values);
     for (int i = 0; i < 4; ++i) keys[i] = base_ + (static_cast<uint32_t>(values[i]) ^ flip_) - flip_;
   }
+
+  const int8_t* code() const { return code_; }
 
   // The distance behind the key of another row's code, in units of its own; may be negative for ip.
   // REQUIRES: prepare_code().

@@ -15,7 +15,8 @@ namespace {
 
 constexpr uint32_t kMostSamples = 1000;
 constexpr uint32_t kSampleShare = 20;  // one row in so many: the graph must not feel the gaps
-constexpr float kEnough = 0.999F;
+constexpr float kEnough = 0.995F;
+constexpr uint32_t kMostBreadth = 600;
 constexpr double kMostExtrapolated = 16;
 
 // The least breadth for `recall` in points of one k, ascending in ef; interpolated between two of them. Recall bends
@@ -168,10 +169,10 @@ Calibration calibrate(const VectorSpec& spec, const Part& part, int threads) {
   const Trial trial(spec, part, threads);
   for (const uint32_t k : {1U, 10U, 100U}) {
     if (k > trial.most_k()) break;
-    for (uint32_t ef = std::max(k, 8U); ef < part.rows / 8; ef += (ef + 3) / 4) {
+    for (uint32_t ef = std::max(k, 8U); ef < part.rows / 8; ef += (ef + 2) / 3) {
       const float recall = trial.recall(k, ef);
       measured.points.push_back({k, ef, recall});
-      if (recall >= kEnough || ef > 1000) break;
+      if (recall >= kEnough || ef >= kMostBreadth) break;
     }
   }
   return measured;

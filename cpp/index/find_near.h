@@ -38,6 +38,10 @@ void find_near(const HeadGraph& graph, const Scorer& scorer, size_t ef, Walk& wa
   walk_level(HeadLevel(graph, 0, rows), scorer, row, ef, walk);
 }
 
+// Level 0 of a part or head, to follow chains of twins in.
+inline SealedLevel0 bottom(const Part& part) { return SealedLevel0(part); }
+inline HeadLevel bottom(const HeadGraph& graph) { return {graph, 0, graph.rows()}; }
+
 // A query against one part or head: calls fn(scorer) with what this set is walked on. `coded` is scratch.
 template <class Fn>
 void with_scorer(const VectorSpec& spec, const Part& part, const SealedRows& rows, const ExactQuery& query,

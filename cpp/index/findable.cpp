@@ -14,7 +14,6 @@ namespace {
 constexpr uint64_t kGrain = 64;
 constexpr uint32_t kFirst = 10;
 constexpr int kRounds = 6;
-constexpr size_t kMendBreadth = 200;
 
 // The vector of a row as a query.
 class RowQuery {
@@ -107,14 +106,13 @@ std::vector<uint32_t> in_degrees(const Part& part) {
 }
 
 // Puts `to` into the list: into a free slot, or in the place of a row that others link to, which is told in `gone`.
-bool put_link(std::span<uint32_t> list, uint32_t to, std::vector<uint32_t>& links, bool may_displace, uint32_t* gone) {
+bool put_link(std::span<uint32_t> list, uint32_t to, std::vector<uint32_t>& links, uint32_t* gone) {
   *gone = kNoRow;
   const auto free = std::find(list.begin(), list.end(), kNoRow);
   if (std::find(list.begin(), free, to) != free) return false;
   if (free != list.end()) {
     *free = to;
   } else {
-    if (!may_displace) return false;
     const auto spare = std::find_if(list.rbegin(), list.rend(), [&](uint32_t row) { return links[row] > 2; });
     if (spare == list.rend()) return false;
     *gone = *spare;
@@ -135,29 +133,30 @@ std::vector<uint32_t> lost_rows(const VectorSpec& spec, const Part& part, int th
   return not_found(spec, part, all, threads);
 }
 
+// The rows that a default walk for a lost row ends on are where it was looked for in vain: a link from one of them is a
+// link that the next such walk follows.
 size_t mend(const VectorSpec& spec, const Part& part, std::span<uint32_t> level0, int threads) {
   std::vector<uint32_t> lost = lost_rows(spec, part, threads);
   if (lost.empty()) return 0;
+  const size_t breadth = part.calibration.ef_for(SearchOptions{}.recall, kFirst);
   std::vector<uint32_t> links = in_degrees(part);
+  const SealedRows rows(spec, part);
   RowQuery query(spec, part);
   ExactQuery exact;
   I8Query coded;
   Walk walk;
-  const SealedRows rows(spec, part);
   for (int round = 0; round < kRounds && !lost.empty(); ++round) {
     std::vector<uint32_t> changed = lost;
     for (const uint32_t row : lost) {
       exact.prepare(spec, query(row));
-      with_scorer(spec, part, rows, exact, coded,
-                  [&](const auto& scorer) { find_near(part, scorer, kMendBreadth, walk); });
-      int wanted = 1 + round;
-      for (size_t i = 0; i < walk.pool.size() && wanted > 0; ++i) {
-        const uint32_t from = walk.pool.row(i);
+      with_scorer(spec, part, rows, exact, coded, [&](const auto& scorer) { find_near(part, scorer, breadth, walk); });
+      bool linked = false;
+      for (size_t i = 0; i < walk.pool.size() && !linked; ++i) {
+        const size_t from = walk.pool.row(i);
+        if (from == row) continue;
         uint32_t gone;
-        const std::span<uint32_t> list = level0.subspan(size_t{from} * part.graph.degree, part.graph.degree);
-        if (from == row || !put_link(list, row, links, round > 0 || i > 16, &gone)) continue;
+        linked = put_link(level0.subspan(from * part.graph.degree, part.graph.degree), row, links, &gone);
         if (gone != kNoRow) changed.push_back(gone);
-        --wanted;
       }
     }
     std::sort(changed.begin(), changed.end());

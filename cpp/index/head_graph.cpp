@@ -67,6 +67,9 @@ void HeadGraph::encode(uint32_t count, int threads) {
 std::shared_ptr<HeadGraph> HeadGraph::copy_of(const HeadGraph& from, uint32_t count, int threads) {
   auto copy = std::make_shared<HeadGraph>(from.spec_, from.rows_, from.params_);
   copy->make_nodes(count);
+  for (uint32_t row = 0; row < count; ++row) {
+    if (from.is_twin(row)) copy->make_twin(row);
+  }
   Entry entry = from.entry();
   if (entry.row >= count) entry = {0, 0};
   for (uint32_t row = 0; row < count; ++row) {
@@ -89,7 +92,9 @@ void HeadGraph::copy_row(const HeadGraph& from, uint32_t row, uint32_t count) {
     const uint32_t* theirs = from.list(row, level);
     uint32_t* mine = list(row, level);
     for (size_t slot = 0; slot < degree(level); ++slot) {
-      const uint32_t to = load(theirs + slot);
+      uint32_t to = load(theirs + slot);
+      // A chain goes on behind what is not copied of it.
+      while (slot == 0 && to >= count && to != kNoRow && from.is_twin(to)) to = load(from.list(to, 0));
       if (to >= count) continue;
       store(mine++, to);
       if (level == 0) gain_link(to);

@@ -56,6 +56,12 @@ class HeadGraph {
 
   uint32_t degree(uint32_t level) const { return level == 0 ? spec_.m * 2 : spec_.m; }
   uint32_t level_of(uint32_t row) const { return node(row).level; }
+  // A row that hangs on its double: on level 0 only, whatever was drawn for it. To be said before it is linked.
+  bool is_twin(uint32_t row) const { return node(row).upper == kNoRow; }
+  void make_twin(uint32_t row) {
+    node(row).upper = kNoRow;
+    node(row).level = 0;
+  }
   uint32_t* list(uint32_t row, uint32_t level) const {
     return reinterpret_cast<uint32_t*>(level == 0 ? level0_.row(row) : upper_.row(node(row).upper + level - 1));
   }

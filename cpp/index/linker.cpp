@@ -16,7 +16,8 @@ void Linker<Space>::insert(uint32_t row) {
   const std::lock_guard lock(graph_.entry_mutex());
   top = graph_.entry();
   if (top.row != kNoRow) insert_below(row, top);
-  if (top.row == kNoRow || level > top.level) graph_.set_entry({row, level});
+  const bool is_top = top.row == kNoRow || level > top.level;
+  if (is_top && !graph_.is_twin(row)) graph_.set_entry({row, level});
 }
 
 // All lists of the row are written before the first link to it is: whoever meets it can go on from it.
@@ -32,6 +33,7 @@ void Linker<Space>::insert_below(uint32_t row, HeadGraph::Entry top) {
   by_level_.resize(std::max<size_t>(by_level_.size(), highest + 1));
   for (uint32_t l = highest + 1; l-- > 0;) {
     walk_level(HeadLevel(graph_, l, rows), scorer, near, graph_.spec().ef_construction, walk_);
+    if (hang_on_twin(row)) return;
     near = walk_.pool.row(0);
     Candidates& candidates = by_level_[l];
     candidates.clear();
@@ -39,7 +41,7 @@ void Linker<Space>::insert_below(uint32_t row, HeadGraph::Entry top) {
       candidates.push_back({space_.distance(query_, walk_.pool.key(i)), walk_.pool.row(i)});
     }
     if (l == 0) candidates_ = candidates;
-    choose(candidates, graph_.spec().m, kInsertAlpha);
+    choose(query_, candidates, graph_.spec().m, kInsertAlpha);
   }
   old_.clear();
   for (uint32_t l = 0; l <= highest; ++l) replace_list(row, l, by_level_[l], old_);
@@ -51,6 +53,7 @@ void Linker<Space>::insert_below(uint32_t row, HeadGraph::Entry top) {
 
 template <class Space>
 void Linker<Space>::refine(uint32_t row, uint32_t ef, float alpha) {
+  if (graph_.is_twin(row)) return;
   space_.prepare(query_, row);
   walk_level(HeadLevel(graph_, 0, graph_.rows()), space_.scorer(query_), row, ef, walk_);
   measure_list(query_, row, 0, candidates_);
@@ -60,19 +63,67 @@ void Linker<Space>::refine(uint32_t row, uint32_t ef, float alpha) {
   }
   std::sort(candidates_.begin(), candidates_.end());
   candidates_.erase(std::unique(candidates_.begin(), candidates_.end()), candidates_.end());
-  choose(candidates_, graph_.degree(0), alpha);
+  choose(query_, candidates_, graph_.degree(0), alpha);
   graph_.lock(row);
   measure_list(query_, row, 0, old_);
   replace_list(row, 0, candidates_, old_);
   graph_.unlock(row);
-  for (const Candidate& to : candidates_) link(to.row, 0, {to.distance, row}, alpha);
+  for (const Candidate& to : candidates_) {
+    if (!space_.same(query_, to.row)) link(to.row, 0, {to.distance, row}, alpha);
+  }
 }
 
 template <class Space>
-void Linker<Space>::choose(Candidates& candidates, size_t most, float alpha) {
-  size_t kept = 0;
-  for (size_t i = 0; i < candidates.size() && kept < most; ++i) {
-    if (!is_shadowed(candidates[i], alpha, {candidates.data(), kept})) candidates[kept++] = candidates[i];
+bool Linker<Space>::hang_on_twin(uint32_t row) {
+  size_t i = 0;
+  while (i < walk_.pool.size() && !space_.same(query_, walk_.pool.row(i))) ++i;
+  if (i == walk_.pool.size()) return false;
+  const uint32_t first = walk_.pool.row(i);
+  graph_.lock(first);
+  const bool hung = graph_.is_twin(first) ? false : hang(row, first);
+  graph_.unlock(first);
+  return hung;
+}
+
+// Under the lock of `first`. Its other links move up where there is room; else one that is not the last to its row goes.
+template <class Space>
+bool Linker<Space>::hang(uint32_t row, uint32_t first) {
+  uint32_t* const list = graph_.list(first, 0);
+  const size_t slots = graph_.degree(0);
+  size_t used = 0;
+  while (used < slots && HeadGraph::load(list + used) != kNoRow) ++used;
+  const uint32_t front = used == 0 ? kNoRow : HeadGraph::load(list);
+  const bool has_twin = front != kNoRow && space_.same(query_, front);
+  size_t to = used;  // where the link in front goes
+  if (!has_twin && used == slots) {
+    while (to > 0 && !graph_.lose_link(HeadGraph::load(list + to - 1), 1)) --to;
+    if (to-- == 0) return false;
+  }
+  graph_.make_twin(row);
+  if (has_twin) {
+    HeadGraph::store(graph_.list(row, 0), front);
+  } else if (to > 0) {
+    HeadGraph::store(list + to, front);
+  }
+  graph_.gain_link(row);
+  HeadGraph::store(list, row);
+  return true;
+}
+
+template <class Space>
+void Linker<Space>::choose(const typename Space::Query& query, Candidates& candidates, size_t most, float alpha) {
+  const auto twin = std::find_if(candidates.begin(), candidates.end(),
+                                 [&](const Candidate& c) { return space_.same(query, c.row); });
+  const size_t first = twin == candidates.end() ? 0 : 1;
+  if (first == 1) {
+    std::rotate(candidates.begin(), twin, twin + 1);
+    const auto is_another = [&](const Candidate& c) { return space_.same(query, c.row); };
+    candidates.erase(std::remove_if(candidates.begin() + 1, candidates.end(), is_another), candidates.end());
+  }
+  size_t kept = first;
+  for (size_t i = first; i < candidates.size() && kept < most; ++i) {
+    if (is_shadowed(candidates[i], alpha, {candidates.data() + first, kept - first})) continue;
+    candidates[kept++] = candidates[i];
   }
   candidates.resize(kept);
 }
@@ -127,7 +178,7 @@ void Linker<Space>::link(uint32_t from, uint32_t level, const Candidate& to, flo
     listed_ = old_;
     listed_.push_back(to);
     std::sort(listed_.begin(), listed_.end());
-    choose(listed_, slots, alpha);
+    choose(other_, listed_, slots, alpha);
     replace_list(from, level, listed_, old_);
   } else if (HeadGraph::load(list + used) == kNoRow) {
     if (level == 0) graph_.gain_link(to.row);

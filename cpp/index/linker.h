@@ -1,6 +1,11 @@
 // Links rows into a growing graph: HNSW (Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search
-// using Hierarchical Navigable Small World graphs", 2016), with two changes. Neighbours are chosen with a slack `alpha`
-// (Subramanya et al., "DiskANN", 2019). And no list gives up the last link into a row, so that every row stays findable.
+// using Hierarchical Navigable Small World graphs", 2016), with changes. Neighbours are chosen with a slack `alpha`
+// (Subramanya et al., "DiskANN", 2019). No list gives up the last link into a row, so that every row stays findable. And
+// rows that are the same to the byte, twins, hang in a chain on the first of them:
+//
+//   first row:  [newest twin | its neighbours ...]     newest twin: [the twin before it]     oldest twin: []
+//
+// One link of the first row serves all of them, and a walk is not drowned in thousands of equal rows.
 #pragma once
 
 #include <algorithm>
@@ -37,8 +42,12 @@ class Linker {
   using Candidates = std::vector<Candidate>;
 
   void insert_below(uint32_t row, HeadGraph::Entry top);
-  // Leaves at most `most` of the candidates, nearest first: those to which no one kept before is nearer than the row.
-  void choose(Candidates& candidates, size_t most, float alpha);
+  // Hangs a row on one of the pool that is the same to the byte; false if there is none.
+  bool hang_on_twin(uint32_t row);
+  bool hang(uint32_t row, uint32_t first);
+  // Leaves at most `most` of the candidates, nearest first: those to which no one kept before is nearer than the row
+  // that `query` stands for. Its twin, in front, stays and counts for nothing.
+  void choose(const typename Space::Query& query, Candidates& candidates, size_t most, float alpha);
   bool is_shadowed(const Candidate& candidate, float alpha, std::span<const Candidate> kept);
   void measure_list(const typename Space::Query& query, uint32_t row, uint32_t level, Candidates& out) const;
 

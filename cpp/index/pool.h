@@ -48,6 +48,7 @@ class Pool {
 
   bool has_next() const { return cursor_ < size_; }
   uint32_t next() const { return row(cursor_); }
+  uint32_t next_key() const { return key(cursor_); }
   // The nearest row not expanded yet, which it now is.
   uint32_t pop() {
     const uint32_t nearest = row(cursor_);

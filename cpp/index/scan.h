@@ -25,9 +25,6 @@ void measure(const Rows& rows, const ExactQuery& query, std::span<const uint32_t
       vectors[j] = rows.vector(row);
       inverse_norms[j] = rows.inverse_norm(row);
     }
-    for (size_t j = i + 4; j < std::min(i + 8, chosen.size()); ++j) {
-      prefetch(rows.vector(chosen[j]), rows.vector_bytes());
-    }
     query.distances4(vectors, inverse_norms, distances);
     for (size_t j = 0; j < n; ++j) {
       if (distances[j] > top.bound()) continue;

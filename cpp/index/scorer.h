@@ -1,9 +1,11 @@
-// Distances for a walk: one query against rows named by number, as keys that order as distances do. This is the seam
+// Distances for a walk: one query against rows named by number, as keys that order as distances do; and whether two rows
+// are the same to it. This is the seam
 // for more codes: a new code is a query in codes/ and a scorer here.
 #pragma once
 
 #include <bit>
 #include <cstdint>
+#include <cstring>
 
 #include "codes/exact.h"
 #include "codes/i8.h"
@@ -31,6 +33,7 @@ class I8Scorer {
     for (int i = 0; i < 4; ++i) codes[i] = reinterpret_cast<const int8_t*>(codes_.row(rows[i]));
     query_.keys4(codes, keys);
   }
+  bool same(uint32_t a, uint32_t b) const { return std::memcmp(codes_.row(a), codes_.row(b), stride_) == 0; }
 
  private:
   const I8Query& query_;
@@ -66,6 +69,9 @@ class StoredScorer {
     }
     query_.distances4(vectors, inverse_norms, distances);
     for (int i = 0; i < 4; ++i) keys[i] = key_of(distances[i]);
+  }
+  bool same(uint32_t a, uint32_t b) const {
+    return std::memcmp(rows_.vector(a), rows_.vector(b), vector_bytes_) == 0;
   }
 
  private:

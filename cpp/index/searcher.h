@@ -16,6 +16,13 @@ struct Walk {
   Visited visited;
   Pool pool;
   std::vector<uint32_t> fresh;  // neighbours met for the first time
+
+  // A row that was met from its double, and is not in the pool.
+  struct Twin {
+    uint32_t of;
+    uint32_t row;
+  };
+  std::vector<Twin> twins;
 };
 
 // Best-first search of one level from `entry` with breadth `ef`:
@@ -27,12 +34,16 @@ struct Walk {
 // is measured, four at a time, and the links of the row that is next before it is. The walk ends when all ef are expanded,
 // which an early stop could shorten at some cost in recall.
 //
+// Rows that are the same to the scorer would crowd everything else out of the pool where there are many. They hang in a
+// chain on the first of them, which alone is in the pool: each names the next in its first slot (see Linker).
+//
 // `Level` is list(row), slots(), load(slot), rows() (all in it are below) and beyond(row) (for one that is not).
-// The result is walk.pool.
+// The result is walk.pool, and in walk.twins the beginnings of chains.
 template <class Level, class Scorer>
 void walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t ef, Walk& walk) {
   walk.visited.reset(level.rows());
   walk.pool.reset(ef);
+  walk.twins.clear();
   walk.fresh.resize(level.slots() + 4);
   uint32_t* const fresh = walk.fresh.data();
   uint32_t keys[4];
@@ -42,7 +53,9 @@ void walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t
   scorer.keys4(fresh, keys);
   walk.pool.insert(keys[0], entry);
   while (walk.pool.has_next()) {
-    const uint32_t* const list = level.list(walk.pool.pop());
+    const uint32_t key = walk.pool.next_key();
+    const uint32_t from = walk.pool.pop();
+    const uint32_t* const list = level.list(from);
     if (walk.pool.has_next()) level.prefetch(walk.pool.next());
     size_t n = 0;
     for (size_t slot = 0; slot < level.slots(); ++slot) {
@@ -62,8 +75,26 @@ void walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t
       scorer.keys4(fresh + i, keys);
       const size_t four = std::min<size_t>(4, n - i);
       for (size_t j = 0; j < four; ++j) {
-        if (walk.pool.insert(keys[j], fresh[i + j])) level.prefetch(fresh[i + j]);
+        if (keys[j] == key && scorer.same(from, fresh[i + j])) {
+          walk.twins.push_back({from, fresh[i + j]});
+        } else if (walk.pool.insert(keys[j], fresh[i + j])) {
+          level.prefetch(fresh[i + j]);
+        }
       }
+    }
+  }
+}
+
+// Calls visit(row) for the twins that hang on `row` in a walk's result, until it returns false.
+template <class Level, class Scorer, class Visit>
+void for_each_twin(const Level& level, const Scorer& scorer, uint32_t row, const Walk& walk, Visit&& visit) {
+  for (const Walk::Twin& first : walk.twins) {
+    if (first.of != row) continue;
+    uint32_t twin = first.row;
+    for (uint32_t steps = 0; steps < level.rows() && visit(twin); ++steps) {
+      const uint32_t next = level.load(level.list(twin));
+      if (next >= level.rows() || next == row || !scorer.same(twin, next)) break;
+      twin = next;
     }
   }
 }

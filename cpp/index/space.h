@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "index/head_graph.h"
@@ -20,6 +21,10 @@ class I8Space {
   }
   I8Scorer<ChunkedRows> scorer(const Query& query) const { return {query, graph_.codes(), i8_stride(graph_.spec())}; }
   float distance(const Query& query, uint32_t key) const { return query.distance_of(key); }
+  // Whether a row is the one that the query was prepared for, to the byte.
+  bool same(const Query& query, uint32_t row) const {
+    return std::memcmp(query.code(), graph_.code(row), i8_stride(graph_.spec())) == 0;
+  }
 
  private:
   const HeadGraph& graph_;
@@ -30,6 +35,7 @@ class StoredSpace {
   struct Query {
     ExactQuery exact;
     std::vector<float> x;
+    const std::byte* vector;
   };
 
   explicit StoredSpace(const HeadGraph& graph) : graph_(graph) {}
@@ -37,6 +43,7 @@ class StoredSpace {
   void prepare(Query& query, uint32_t row) const {
     const VectorSpec& spec = graph_.spec();
     const std::byte* vector = graph_.stored().vector(row);
+    query.vector = vector;
     if (spec.dtype == DType::kBits) {
       query.exact.prepare(spec, vector);
       return;
@@ -49,6 +56,9 @@ class StoredSpace {
     return {query.exact, graph_.stored(), graph_.spec().vector_bytes()};
   }
   float distance(const Query&, uint32_t key) const { return distance_of(key); }
+  bool same(const Query& query, uint32_t row) const {
+    return std::memcmp(query.vector, graph_.stored().vector(row), graph_.spec().vector_bytes()) == 0;
+  }
 
  private:
   const HeadGraph& graph_;

@@ -20,6 +20,8 @@ size_t query_bytes(const VectorSpec& spec) {
 
 constexpr size_t kScanShare = 8;  // a walk as broad as a part's rows / kScanShare costs what scanning them does
 
+constexpr size_t kTwinShare = 8;  // so many times the rows to re-rank may be looked at where many have the same code
+
 // What a thread needs for a search, kept from one to the next.
 struct Scratch {
   std::array<ExactQuery, kGroup> queries;
@@ -63,21 +65,30 @@ uint32_t breadth(const HeadGraph&, const SearchOptions& options) {
   return Calibration{}.ef_for(options.recall, options.k);
 }
 
-// Walks with room for `capacity` rows and puts the nearest live ones, `most` at the most, into mine.chosen. Returns how
-// many live ones there were in all.
+// Walks with room for `capacity` rows and puts the nearest live ones into mine.chosen: `most` at the most, and those that
+// only the stored vectors tell from them. Returns how many live ones were met, those of the chosen at least.
 template <class Rows, class Graph>
 size_t walk_to_live(const VectorSpec& spec, const Rows& rows, const Live& live, const Graph& graph, size_t capacity,
                     size_t most, Scratch& mine) {
-  with_scorer(spec, graph, rows, mine.queries[0], mine.coded,
-              [&](const auto& scorer) { find_near(graph, scorer, capacity, mine.walk); });
-  const Pool& pool = mine.walk.pool;
-  mine.chosen.clear();
   size_t met = 0;
-  for (size_t i = 0; i < pool.size(); ++i) {
-    if (!live(pool.row(i))) continue;
-    ++met;
-    if (mine.chosen.size() < most) mine.chosen.push_back(pool.row(i));
-  }
+  mine.chosen.clear();
+  with_scorer(spec, graph, rows, mine.queries[0], mine.coded, [&](const auto& scorer) {
+    find_near(graph, scorer, capacity, mine.walk);
+    const auto level = bottom(graph);
+    const auto take = [&](uint32_t row, size_t limit) {
+      if (!live(row)) return;
+      ++met;
+      if (mine.chosen.size() < limit) mine.chosen.push_back(row);
+    };
+    for (size_t i = 0; i < mine.walk.pool.size(); ++i) {
+      const uint32_t row = mine.walk.pool.row(i);
+      take(row, most);
+      for_each_twin(level, scorer, row, mine.walk, [&](uint32_t twin) {
+        take(twin, most * kTwinShare);
+        return mine.chosen.size() < most * kTwinShare;
+      });
+    }
+  });
   return met;
 }
 
@@ -96,7 +107,10 @@ void search_graph(const View& view, const Rows& rows, const Live& live, const Gr
     const bool has_all = mine.walk.pool.size() < capacity;  // of what can be reached
     if (met < wanted && has_all) break;
     if (met < wanted || (met < ef * 3 / 4 && !has_all)) continue;
-    for (const uint32_t row : mine.chosen) rows.check(row, 1);
+    for (const uint32_t row : mine.chosen) {
+      rows.check(row, 1);
+      prefetch(rows.vector(row), rows.vector_bytes());
+    }
     return measure(rows, mine.queries[0], mine.chosen, mine.tops[0]);
   }
   scan(rows, live, {mine.queries.data(), 1}, {mine.tops.data(), 1});

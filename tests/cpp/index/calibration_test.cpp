@@ -1,0 +1,60 @@
+// Goal: a recall that is asked for is met, by as little breadth as was measured to do, and never by less for more.
+// Method: hand-made tables, and a rebuilt set asked for recalls on queries that it has never seen.
+#include "index/calibration.h"
+
+#include <gtest/gtest.h>
+
+#include "index/synthetic.h"
+
+namespace lamina {
+namespace {
+
+TEST(Calibration, WithoutMeasurementsItIsTheRuleOfThumb) {
+  const Calibration none;
+  EXPECT_EQ(none.ef_for(0.95F, 10), 64U);
+  EXPECT_EQ(none.ef_for(0.95F, 100), 200U);
+  EXPECT_EQ(none.ef_for(0.95F, 0xFFFFFFFFU), 0xFFFFFFFFU);
+}
+
+TEST(Calibration, InterpolatesAndNeverFallsForMore) {
+  Calibration table;
+  table.points = {{1, 8, 0.9F}, {1, 16, 0.98F}, {10, 10, 0.8F},  {10, 20, 0.93F}, {10, 40, 0.92F},
+                  {10, 80, 0.99F}, {100, 100, 0.95F}, {100, 200, 0.99F}};
+  EXPECT_EQ(table.ef_for(0.5F, 10), 10U);
+  EXPECT_GT(table.ef_for(0.93F, 10), 40U);  // the lucky point at 20 is not believed
+  EXPECT_LE(table.ef_for(0.93F, 10), 50U);
+  EXPECT_EQ(table.ef_for(0.95F, 100), 100U);
+  EXPECT_GE(table.ef_for(0.95F, 1000), 1000U);
+  uint32_t before = 0;
+  for (const float recall : {0.1F, 0.8F, 0.9F, 0.95F, 0.99F, 0.995F, 0.9999F, 1.0F}) {
+    EXPECT_GE(table.ef_for(recall, 10), before);
+    before = table.ef_for(recall, 10);
+    uint32_t narrower = 0;
+    for (uint32_t k = 1; k < 300; ++k) {
+      EXPECT_GE(table.ef_for(recall, k), std::max(k, narrower));
+      narrower = table.ef_for(recall, k);
+    }
+  }
+}
+
+TEST(Calibration, AnIndexKeepsItsPromiseOnNewQueries) {
+  const uint32_t dim = 32;
+  const uint32_t rows = 6000;
+  const std::vector<float> vectors = testing::clustered(rows, dim, 1, 200);
+  const std::vector<float> queries = testing::clustered(150, dim, 2, 200);
+  VectorSpec spec;
+  spec.dim = dim;
+  VectorSet set(spec);
+  testing::add(set, vectors, 0, rows, 2);
+  const std::shared_ptr<const View> before = set.view();
+  set.replace_all(*before, VectorSet::rebuild(*before, 2));
+  ASSERT_FALSE(set.view()->parts[0].part->calibration.points.empty());
+  for (const float wanted : {0.9F, 0.95F, 0.99F}) {
+    const double got =
+        testing::recall(*set.view(), vectors, testing::numbers(0, rows), queries, {.k = 10, .recall = wanted});
+    EXPECT_GE(got, wanted - 0.02);
+  }
+}
+
+}  // namespace
+}  // namespace lamina
