@@ -15,7 +15,7 @@ of an Arrow stream that has no column. Metadata are not compressed so that a col
 since it is read seldom and whole. The price: one content is read by decompressing its block (about 1 MiB).
 
 A block may come from a damaged or crafted file, and Arrow trusts its offsets: `decode_*` never hands out anything that
-has not passed Arrow's full validation.
+has not passed Arrow's full validation, and the limits of `limits.py`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ import pyarrow as pa
 import zstandard
 from numpy.typing import NDArray
 
-from lamina import columns
+from lamina import columns, limits
 
 HEADER = struct.Struct("<4sIQQQ32x")
 MAGIC = b"LBLK"
 CONTENT = pa.schema([("content", pa.large_string())])
-CONTENT_MAX = 1 << 34  # bytes of text in one block; a crafted length must not ask for more memory than there is
+CONTENT_MAX = 1 << 34  # bytes of text in one block
+PROVED = 1 << 26  # beyond it, memory is asked for only once a first pass has shown that so many bytes are there
 LEVEL = 3
 
 _local = threading.local()  # zstd contexts are for one thread at a time
@@ -68,13 +69,12 @@ def decode_content(block: Any) -> pa.Array:
         parameters = zstandard.get_frame_parameters(packed)
         if parameters.content_size != raw_size:
             raise ValueError(f"content of {raw_size} bytes expected, {parameters.content_size} in its zstd frame")
+        if raw_size > PROVED:
+            _prove(packed, raw_size)
         raw = _decompressor().decompress(packed)
     except zstandard.ZstdError as error:
         raise ValueError(f"content does not decompress: {error}") from error
-    batch = _from_ipc(raw, rows)
-    if not batch.schema.equals(CONTENT):
-        raise ValueError(f"content has the columns {batch.schema.names}, not ['content']")
-    return batch.column(0)
+    return _from_ipc(raw, rows, content=True).column(0)
 
 
 class Codec:
@@ -135,18 +135,28 @@ def _to_ipc(batch: pa.RecordBatch) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _from_ipc(data: Any, rows: int) -> pa.RecordBatch:
+def _from_ipc(data: Any, rows: int, *, content: bool = False) -> pa.RecordBatch:
     buffer = pa.py_buffer(data)
     if buffer.address % 8:
         buffer = pa.py_buffer(bytes(data))
     try:
-        batch = pa.ipc.open_stream(buffer).read_next_batch()
+        messages = pa.ipc.MessageReader.open_stream(buffer)
+        schema = limits.schema_of(messages.read_next_message(), CONTENT if content else None)
+        batch = limits.batch_of(messages.read_next_message(), schema)
         batch.validate(full=True)
+        limits.check_values(batch)
     except (pa.ArrowException, OSError, StopIteration, OverflowError) as error:
-        raise ValueError(f"not an Arrow record batch: {error}") from error
+        raise ValueError(f"not an Arrow record batch: {str(error) or 'its stream ends early'}") from error
     if batch.num_rows != rows:
         raise ValueError(f"an Arrow record batch of {batch.num_rows} rows in a block of {rows}")
     return batch
+
+
+def _prove(packed: memoryview, raw_size: int) -> None:
+    """ValueError unless a zstd frame does hold as many bytes as it says. Takes no more memory than a piece of them."""
+    held = sum(len(piece) for piece in _decompressor().read_to_iter(packed, write_size=1 << 20))
+    if held != raw_size:
+        raise ValueError(f"content of {raw_size} bytes expected, {held} found")
 
 
 def _compressor() -> zstandard.ZstdCompressor:
