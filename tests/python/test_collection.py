@@ -257,7 +257,8 @@ def test_a_bad_write_is_refused_and_changes_nothing(docs: Collection, write: Any
         ([-1], ValueError, "-1"), (np.array([3, -1]), ValueError, "-1"), ([True], TypeError, "bool"),
         (np.array([True]), TypeError, "bool"), ([1.0], TypeError, "float"), (np.array([1.0]), TypeError, "float"),
         ([2**63], ValueError, str(2**63)), (np.array([2**63], np.uint64), ValueError, str(2**63)),
-        ([-(2**63) - 1], ValueError, "beyond"), (["a"], TypeError, "'a'"), ([1, "a"], TypeError, "'a'"), (5, TypeError, "5"),
+        ([-(2**63) - 1], ValueError, "beyond"), (["a"], TypeError, "'a'"), ([1, "a"], TypeError, "'a'"),
+        (5, TypeError, "5"),
         (np.array([[1]]), ValueError, "1-D"),
     ],
 )  # fmt: skip

@@ -19,7 +19,8 @@ from lamina.embedders import HashEmbedder, is_spec
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog.", "the quick brown fox", "", " \n\t!?", "naïve café ÀÉÎ",
-    "Добрый день, МИР", "東京タワーに登る", "🙂🙂", "a", "x" * 10_000, "word " * 500, "C++ and C#", "\ud800 lone surrogate",
+    "Добрый день, МИР", "東京タワーに登る", "🙂🙂", "a", "x" * 10_000, "word " * 500, "C++ and C#",
+    "\ud800 lone surrogate",
     "null\0inside", "don't stop", "123 456.789",
 ]  # fmt: skip
 DIGEST = "f9a2ed4deba20f4406917c96e6023002fa073c827f73d00324ee0891b8302ac1"

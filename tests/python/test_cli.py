@@ -1,0 +1,164 @@
+"""The command line.
+
+Goal: data on stdout, the rest on stderr, codes 0, 1 and 2, no traceback ever. Method: run each verb in this process,
+and the program itself once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lamina
+from lamina.cli import main
+
+TEXTS = ["a red cat", "two blue dogs", "green birds sing"]
+ROWS = [{"id": f"d{at}", "text": text, "n": at} for at, text in enumerate(TEXTS)]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    return str(tmp_path / "s.jsonl")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    return str(tmp_path / "s.lamina")
+
+
+@pytest.fixture(autouse=True)
+def quiet_logging() -> None:
+    logging.getLogger().handlers.clear()
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
+    capsys.readouterr()
+    try:
+        found = main(list(arguments))
+    except SystemExit as stop:
+        found = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    assert found == code, err
+    assert "Traceback" not in err
+    return out, err
+
+
+def test_refresh_then_search(capsys: pytest.CaptureFixture[str], store: str, source: str) -> None:
+    out, err = run(capsys, "refresh", store, source)
+    assert (out, err) == (out, "")
+    assert out.startswith("3 added, 0 updated")
+    out, _ = run(capsys, "refresh", store, source, "--json")
+    report = json.loads(out)
+    assert (report["unchanged"], report["embedded"], report["records"]) == (3, 0, 3)
+    out, _ = run(capsys, "search", store, "dogs", "-k", "1")
+    assert "d1  two blue dogs" in out
+    for breadth in (["--exact"], ["--ef", "10"], ["--recall", "0.9"]):
+        hit = json.loads(run(capsys, "search", store, "birds", "-k", "1", "--json", *breadth)[0])[0]
+        assert (hit["id"], hit["content"], hit["metadata"]) == ("d2", "green birds sing", {"n": 2})
+    with lamina.open(store) as opened:
+        assert opened.recovery.clean
+
+
+def test_refresh_names_its_fields(capsys: pytest.CaptureFixture[str], store: str, tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("key,words\nx,some text\n")
+    run(capsys, "refresh", store, str(tmp_path / "s.csv"), "--id-field", "key", "--text-field", "words",
+        "--collection", "other", "--model", "hash:16", "--batch-size", "1")  # fmt: skip
+    with lamina.open(store) as opened:
+        docs = opened.get_collection("other")
+        assert (docs.model.name, docs.get(["x"]).content) == ("hash:16", ["some text"])
+    _, err = run(capsys, "refresh", store, str(tmp_path / "s.csv"), "--id-field", "key", "--text-field", "words",
+                 "--collection", "other", "--model", "hash:32", code=1)  # fmt: skip
+    assert "hash:32" in err
+    assert "hash:16" in err
+
+
+def test_a_model_that_does_not_say_its_dimension_is_tried(
+    capsys: pytest.CaptureFixture[str], store: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_embedder.py").write_text("def embed(texts): return [[float(len(t)), 1, 2] for t in texts]")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run(capsys, "refresh", store, source, "--model", "own_embedder:embed")
+    out, _ = run(capsys, "search", store, "a red cat", "-k", "1")
+    assert "d0" in out
+    assert json.loads(run(capsys, "info", store, "--json")[0])["collections"]["docs"]["model"]["dim"] == 3
+
+
+def test_info_verify_and_optimize(capsys: pytest.CaptureFixture[str], store: str, source: str) -> None:
+    run(capsys, "refresh", store, source)
+    found = json.loads(run(capsys, "info", store, "--json")[0])
+    assert found["collections"]["docs"]["records"] == 3
+    assert found["collections"]["docs"]["model"]["name"] == "hash:384"
+    assert "records: 3" in run(capsys, "info", store)[0]
+    assert json.loads(run(capsys, "info", "--build", "--json")[0])["version"] == lamina.__version__
+    assert "isa: " in run(capsys, "info", "--build")[0]
+    assert json.loads(run(capsys, "optimize", store, "--json")[0])["seconds"].keys() == {"docs"}
+    assert "optimized" in run(capsys, "optimize", store, "--collection", "docs")[0]
+    assert json.loads(run(capsys, "verify", store, "--json")[0])["records"] == 3
+    assert run(capsys, "verify", store)[0].startswith("sound: ")
+
+
+def test_damage_is_found_and_named(capsys: pytest.CaptureFixture[str], store: str, source: str) -> None:
+    run(capsys, "refresh", store, source)
+    run(capsys, "optimize", store)
+    damaged = max(Path(store).rglob("*.vec"), key=lambda path: path.stat().st_size)
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    out, err = run(capsys, "verify", store, code=1)
+    assert out == ""
+    assert damaged.name in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["search", "{nowhere}", "x"], ["info", "{nowhere}"], ["verify", "{nowhere}"], ["optimize", "{nowhere}"],
+        ["refresh", "{store}", "{nowhere}"], ["search", "{store}", "x", "--collection", "nope"],
+        ["optimize", "{store}", "--collection", "nope"], ["refresh", "{store}", "{source}", "--id-field", "nope"],
+        ["refresh", "{store}", "{source}", "--collection", "new", "--model", "nothing"],
+        ["refresh", "{store}", "{source}", "--collection", "new", "--model", "no_such_module:f"],
+        ["search", "{store}", "x", "--recall", "7"], ["demo", "--keep", "{store}"],
+    ],
+)  # fmt: skip
+def test_failures_are_one_friendly_line(
+    capsys: pytest.CaptureFixture[str], store: str, source: str, tmp_path: Path, arguments: list[str]
+) -> None:
+    run(capsys, "refresh", store, source)
+    places = {"nowhere": str(tmp_path / "nowhere"), "store": store, "source": source}
+    out, err = run(capsys, *(argument.format(**places) for argument in arguments), code=1)
+    assert out == ""
+    assert err.startswith("lamina: ")
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["nothing"], ["search"], ["search", "s"], ["search", "s", "x", "-k", "0"], ["search", "s", "x", "-k", "many"],
+     ["search", "s", "x", "--ef", "5", "--exact"], ["refresh", "s"], ["info"], ["verify", "s", "--no-such"]],
+)  # fmt: skip
+def test_wrong_use_is_code_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    _, err = run(capsys, *arguments, code=2)
+    assert "usage: lamina" in err
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = run(capsys, "--help")
+    for verb in ("refresh", "search", "info", "verify", "optimize", "demo"):
+        assert verb in out
+        assert "usage: " in run(capsys, verb, "--help")[0]
+    assert run(capsys, "--version")[0] == f"lamina {lamina.__version__}\n"
+
+
+def test_the_program_itself(store: str, source: str) -> None:
+    command = [sys.executable, "-m", "lamina"]
+    done = subprocess.run([*command, "refresh", store, source, "--json"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, json.loads(done.stdout)["added"]) == (0, "", 3)
+    done = subprocess.run([*command, "verify", source], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("lamina: ")
