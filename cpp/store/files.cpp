@@ -54,8 +54,7 @@ Bitmap OpenFiles::deleted(const SegmentRef& segment) const {
 std::shared_ptr<const SealedRecords> OpenFiles::records(const SegmentRef& ref, IdKind id_kind) {
   const std::lock_guard lock(mutex_);
   if (auto known = records_[ref.file.number].lock(); known && means_same((*known)->file(), ref)) return known;
-  const auto segment =
-      open_record_segment(map(paths_.file(ref.file.number, kRecordFile)), ref.file, ref.id, hasher_);
+  const auto segment = open_record_segment(map(paths_.file(ref.file.number, kRecordFile)), ref.file, ref.id, hasher_);
   require_rows(segment->file(), ref);
   if (segment->id_kind() != id_kind) segment->file().corrupt(26, "the collection's kind of id", "the other");
   auto sealed = std::make_shared<const SealedRecords>(segment);

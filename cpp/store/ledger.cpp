@@ -21,7 +21,7 @@ void write_note(FileLock& lock, LockNote note) {
 }
 
 std::optional<LockNote> read_note(FileSystem& fs, const StorePaths& paths, const StoreId& store) {
-  constexpr int kAttempts = 20;  // a note that is being written may be seen torn
+  constexpr int kAttempts = 5;  // a note that is being written may be seen torn
   for (int attempt = 0; attempt < kAttempts && fs.exists(paths.lock); ++attempt) {
     const std::vector<std::byte> bytes = read_whole(*fs.open(paths.lock));
     const auto note = decode_lock_note(bytes);

@@ -55,7 +55,9 @@ class Ledger {
   uint64_t sweep(bool scratch_too);
   void release_lock() { lock_.reset(); }
   // In a forked child: the lock stays with the parent.
-  void abandon_lock() { if (lock_) lock_->abandon(); }
+  void abandon_lock() {
+    if (lock_) lock_->abandon();
+  }
 
  private:
   void publish_or_poison(const Root& next, NewFiles& files);

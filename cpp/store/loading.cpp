@@ -15,7 +15,8 @@ LoadedLog open_log(OpenFiles& files, const Root& root) {
   log.mapping = files.fs().map(log.path);
   log.header = decode_log_header(log.mapping->bytes(), log.path, root.store, root.log.number);
   if (log.header.timeline != root.timeline) {
-    throw CorruptionError(log.path, 0, "timeline " + std::to_string(root.timeline), std::to_string(log.header.timeline));
+    throw CorruptionError(log.path, 0, "timeline " + std::to_string(root.timeline),
+                          std::to_string(log.header.timeline));
   }
   if (root.log.start < kLogHeaderBytes || root.log.start % kFrameAlignment != 0) {
     throw CorruptionError(files.paths().root_file(root.seq), 0, "a start behind the log's header",
@@ -37,9 +38,9 @@ void read_to_end(LoadedLog& log, const Root& root, const LockNote* note) {
     return;
   }
   if (log.scan.end != root.log.end || bytes.size() != root.log.end) {
-    throw CorruptionError(log.path, log.scan.end, "a log that was closed at offset " + std::to_string(root.log.end),
-                          "whole frames up to " + std::to_string(log.scan.end) + ", in " +
-                              std::to_string(bytes.size()) + " bytes");
+    throw CorruptionError(
+        log.path, log.scan.end, "a log that was closed at offset " + std::to_string(root.log.end),
+        "whole frames up to " + std::to_string(log.scan.end) + ", in " + std::to_string(bytes.size()) + " bytes");
   }
   if (log.scan.witness != root.log.witness) {
     throw CorruptionError(log.path, log.scan.end, "last frame " + hex(uint64_t{root.log.witness}),

@@ -29,7 +29,8 @@ uint64_t judge_tail(Bytes log, const LogHeader& header, const std::string& file,
     damaged("the frames up to version " + std::to_string(proof.version));
   }
   for (auto later = find_frame(log, header, scan.end); later; later = find_frame(log, header, later->end)) {
-    if (later->durable > scan.end) damaged("a frame, since one at offset " + std::to_string(later->offset) + " follows");
+    if (later->durable > scan.end)
+      damaged("a frame, since one at offset " + std::to_string(later->offset) + " follows");
   }
   return log.size() - scan.end;
 }

@@ -1,7 +1,7 @@
-// A reader holds the newest root (a shared lock keeps what it names) and reads the log behind it up to where the writer's
-// note says that writes are acknowledged. The writer publishes a root before its note names the new log, and writes the
-// note before it appends to it, so a note that names another log than the newest root's says: nothing more was
-// acknowledged, or there is a newer root.
+// A reader holds the newest root (a shared lock keeps what it names) and reads the log behind it up to where the
+// writer's note says that writes are acknowledged. The writer publishes a root before its note names the new log, and
+// writes the note before it appends to it, so a note that names another log than the newest root's says: nothing more
+// was acknowledged, or there is a newer root.
 #include "store/reader.h"
 
 #include <cerrno>

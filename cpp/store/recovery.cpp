@@ -91,8 +91,8 @@ Recovered recover(OpenFiles& files, const RootStore& roots, FileNumbers& numbers
 
   NewFiles added(files, numbers);
   const bool durable = root.log.clean || (loaded.scan.frames.empty() && loaded.cut == 0);
-  auto log = durable ? Log::reopen(files.fs(), files.paths(), loaded.header, loaded.scan)
-                     : copy_log(files, added, loaded);
+  auto log =
+      durable ? Log::reopen(files.fs(), files.paths(), loaded.header, loaded.scan) : copy_log(files, added, loaded);
   recovered.ledger = std::make_unique<Ledger>(files, roots, numbers, std::move(lock), std::move(stored), std::move(log),
                                               loaded.scan.version(root.version));
   recovered.report.files_swept = recovered.ledger->sweep(true);

@@ -135,8 +135,7 @@ void Replay::check(const CollectionState& collection, const PutOperation& operat
 }
 
 // An id has one live rid, and a live rid one id.
-void Replay::check_rows(const CollectionState& collection, const PutOperation& operation,
-                        const LogFrame& frame) const {
+void Replay::check_rows(const CollectionState& collection, const PutOperation& operation, const LogFrame& frame) const {
   const auto view = collection.records->view();
   for (size_t row = 0; row < operation.fields.size(); ++row) {
     const uint64_t rid = operation.fields[row].rid;

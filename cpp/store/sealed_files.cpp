@@ -126,9 +126,8 @@ WrittenSegment<SealedRecords> SegmentFiles::write_records(const RecordView& view
   columns.finish();
   const RecordRows content{{view.id_kind, ints, strings}, fields, columns.blocks()};
   const SegmentId id = random_segment_id();
-  const FileRef file = added_.add(kRecordFile, [&](Publication& out) {
-    return write_record_segment(out, content, id, open_.hasher());
-  });
+  const FileRef file =
+      added_.add(kRecordFile, [&](Publication& out) { return write_record_segment(out, content, id, open_.hasher()); });
   const SegmentRef ref = ref_to(file, id, rows.size());
   return {ref, open_.records(ref, view.id_kind)};
 }
@@ -136,9 +135,8 @@ WrittenSegment<SealedRecords> SegmentFiles::write_records(const RecordView& view
 WrittenSegment<Part> SegmentFiles::write_vectors(std::shared_ptr<const Part> part, const Generation& generation) {
   if (!part || part->rows == 0) return {};
   const VectorSegmentInfo info{random_segment_id(), generation.fingerprint, generation.spec};
-  const FileRef file = added_.add(kVectorFile, [&](Publication& out) {
-    return write_vector_segment(out, *part, info, open_.hasher());
-  });
+  const FileRef file =
+      added_.add(kVectorFile, [&](Publication& out) { return write_vector_segment(out, *part, info, open_.hasher()); });
   const SegmentRef ref = ref_to(file, info.id, part->rows);
   const auto segment = open_.vectors(ref, generation);
   return {ref, std::shared_ptr<const Part>(segment, &segment->part())};

@@ -1,4 +1,5 @@
-// From rows to files: records and vectors written as segments, bitmaps where rows died, and the manifest that names them.
+// From rows to files: records and vectors written as segments, bitmaps where rows died, and the manifest that names
+// them.
 #pragma once
 
 #include <memory>
@@ -24,7 +25,8 @@ struct WrittenSegment {
 
 class SegmentFiles {
  public:
-  SegmentFiles(OpenFiles& open, NewFiles& added, const RecordCodec& codec) : open_(open), added_(added), codec_(codec) {}
+  SegmentFiles(OpenFiles& open, NewFiles& added, const RecordCodec& codec)
+      : open_(open), added_(added), codec_(codec) {}
 
   // All live rows of `view`, by ascending rid.
   WrittenSegment<SealedRecords> write_records(const RecordView& view);

@@ -6,6 +6,6 @@
 namespace lamina {
 
 StoreStats::OfCollection count_rows(const CollectionHandle& collection);  // of its newest snapshot
-void add_bytes(StoreStats& stats, const CollectionState& collection);    // of its files
+void add_bytes(StoreStats& stats, const CollectionState& collection);     // of its files
 
 }  // namespace lamina

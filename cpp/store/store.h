@@ -30,7 +30,7 @@ enum class Durability : uint8_t {
 };
 
 struct StoreOptions {
-  bool create = false;     // make the store if it is not there
+  bool create = false;  // make the store if it is not there
   bool read_only = false;
   Durability durability = Durability::kFsync;
   uint64_t log_limit = uint64_t{64} << 20;  // bytes of log that a reopen may have to replay; reaching it seals
@@ -72,14 +72,14 @@ enum class Verb : uint8_t {
 struct WriteOp {
   std::string collection;
   Verb verb = Verb::kUpsert;
-  Ids ids;                                   // no id twice: DuplicateIdError
-  std::vector<std::byte> columns;            // puts: one sealed block, one row an id
-  std::span<const ContentHash> content_hash; // puts: one a row
-  std::span<const VectorFate> fates;         // puts: one a row
-  const float* vectors = nullptr;            // the given rows' vectors back to back (packed bits for kHamming)
-  Fingerprint fingerprint{};                 // of the model that made them; another than served: ModelMismatchError
+  Ids ids;                                    // no id twice: DuplicateIdError
+  std::vector<std::byte> columns;             // puts: one sealed block, one row an id
+  std::span<const ContentHash> content_hash;  // puts: one a row
+  std::span<const VectorFate> fates;          // puts: one a row
+  const float* vectors = nullptr;             // the given rows' vectors back to back (packed bits for kHamming)
+  Fingerprint fingerprint{};                  // of the model that made them; another than served: ModelMismatchError
   std::string scope;
-  std::optional<uint64_t> if_version;        // the collection's version must still be this: ConflictError
+  std::optional<uint64_t> if_version;  // the collection's version must still be this: ConflictError
 };
 
 struct WriteResult {
@@ -91,11 +91,11 @@ struct WriteResult {
 
 // What the last open had to mend. Empty strings and zeros: nothing.
 struct Recovery {
-  bool clean = true;                // the last writer had closed the store
+  bool clean = true;  // the last writer had closed the store
   uint64_t frames_replayed = 0;
-  uint64_t bytes_cut = 0;           // of a torn last frame
-  uint64_t files_swept = 0;         // leftovers of a crash
-  std::string note;                 // in a sentence, for the log
+  uint64_t bytes_cut = 0;    // of a torn last frame
+  uint64_t files_swept = 0;  // leftovers of a crash
+  std::string note;          // in a sentence, for the log
 };
 
 struct VerifyReport {
@@ -138,16 +138,16 @@ class Store {
   virtual std::vector<WriteResult> write(std::span<const WriteOp> operations) = 0;
   virtual void sync() = 0;
 
-  virtual bool reload() = 0;           // a reader moves to the newest acknowledged version; true if it moved
-  virtual void seal() = 0;             // the heads become segments; the log begins anew
+  virtual bool reload() = 0;  // a reader moves to the newest acknowledged version; true if it moved
+  virtual void seal() = 0;    // the heads become segments; the log begins anew
   virtual void optimize(const std::string& name, int threads) = 0;  // seal, and merge all into one
   virtual bool maintain(int threads) = 0;  // one step of what is due (seal, merge); false: nothing was due
-  virtual VerifyReport verify() = 0;   // every byte, digest and count; throws CorruptionError at the first damage
+  virtual VerifyReport verify() = 0;       // every byte, digest and count; throws CorruptionError at the first damage
   virtual StoreStats stats() const = 0;
   virtual const Recovery& recovery() const = 0;
   virtual uint64_t version() const = 0;
 
-  virtual void close() = 0;            // publishes the log's end; twice is harmless; later calls throw ClosedError
+  virtual void close() = 0;  // publishes the log's end; twice is harmless; later calls throw ClosedError
 };
 
 }  // namespace lamina

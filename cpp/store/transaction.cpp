@@ -38,7 +38,8 @@ void check_put(const WriteOp& op, const RecordCodec& codec) {
   if (op.content_hash.size() != rows || op.fates.size() != rows) {
     throw std::invalid_argument("a put of " + std::to_string(rows) + " ids needs as many content hashes and fates");
   }
-  if (count_given(op) != 0 && op.vectors == nullptr) throw std::invalid_argument("rows are given vectors, and there are none");
+  if (count_given(op) != 0 && op.vectors == nullptr)
+    throw std::invalid_argument("rows are given vectors, and there are none");
   if (rows != 0) codec.check(op.columns, static_cast<uint32_t>(rows));
 }
 
@@ -86,8 +87,7 @@ class Transaction::Rids {
     int64_t created_us;
   };
 
-  explicit Rids(CollectionState& state)
-      : collection(state), next_rid(state.next_rid), view_(state.records->view()) {}
+  explicit Rids(CollectionState& state) : collection(state), next_rid(state.next_rid), view_(state.records->view()) {}
 
   std::optional<Known> find(Id id) const {
     if (const auto changed = changes_.find(id); changed != changes_.end()) return changed->second;
@@ -175,7 +175,8 @@ void Transaction::put(const WriteOp& op, Rids& rids) {
                              "' already; upsert or update replaces it");
     }
     if (!known && op.verb == Verb::kUpdate) {
-      throw NotFoundError("id " + name_of(id) + " is not in collection '" + op.collection + "'; add or upsert makes it");
+      throw NotFoundError("id " + name_of(id) + " is not in collection '" + op.collection +
+                          "'; add or upsert makes it");
     }
     ++(known ? result.updated : result.added);
     if (!known) known = Rids::Known{rids.next_rid++, now_us_};

@@ -53,8 +53,8 @@ class Writer final : public Store {
     bool appended = false;
   };
 
-  void require_open() const;  // ClosedError: closed, or this is a forked child
-  Turn take_turn();           // require_open(), and not poisoned
+  void require_open() const;                           // ClosedError: closed, or this is a forked child
+  Turn take_turn();                                    // require_open(), and not poisoned
   CollectionState& state_of(const std::string& name);  // NotFoundError
   bool merge(const std::string& name, MergePlan (*plan)(const CollectionState&), int threads);
   bool has_large_head() const;

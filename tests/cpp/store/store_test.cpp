@@ -157,9 +157,9 @@ TEST_F(StoreTest, VectorsAreGivenKeptOrDropped) {
 TEST_F(StoreTest, OperationsOfATransactionSeeEachOther) {
   store->create_collection("more", toy_spec());
   upsert(*store, batch_of(1, 0, 3));
-  const auto results = write(*store, {Op(Verb::kAdd, batch_of(2, 10, 2)), Op(Verb::kUpdate, batch_of(3, 10, 1)),
-                                      Op::erase({11, 0}), Op(Verb::kAdd, batch_of(4, 0, 1)),
-                                      Op(Verb::kAdd, batch_of(5, 0, 2), "more")});
+  const auto results =
+      write(*store, {Op(Verb::kAdd, batch_of(2, 10, 2)), Op(Verb::kUpdate, batch_of(3, 10, 1)), Op::erase({11, 0}),
+                     Op(Verb::kAdd, batch_of(4, 0, 1)), Op(Verb::kAdd, batch_of(5, 0, 2), "more")});
   EXPECT_EQ(results[1].updated, 1u);
   EXPECT_EQ(results[2].deleted, 2u);
   EXPECT_EQ(results[3].added, 1u);
@@ -174,8 +174,8 @@ TEST_F(StoreTest, OperationsOfATransactionSeeEachOther) {
   EXPECT_THROW(write(*store, {Op(Verb::kUpsert, batch_of(6, 0, 9)), Op(Verb::kAdd, batch_of(6, 0, 1), "more")}),
                DuplicateIdError);
   EXPECT_EQ(rows_in(*store), expected);
-  const auto cleared = write(*store, {Op(Verb::kUpsert, batch_of(7, 50, 2)), Op(Verb::kClear, {}),
-                                      Op(Verb::kAdd, batch_of(8, 1, 1))});
+  const auto cleared =
+      write(*store, {Op(Verb::kUpsert, batch_of(7, 50, 2)), Op(Verb::kClear, {}), Op(Verb::kAdd, batch_of(8, 1, 1))});
   EXPECT_EQ(cleared[1].deleted, expected.size() + 2);
   crash();
   EXPECT_EQ(rows_in(*store), batch_of(8, 1, 1));

@@ -38,9 +38,7 @@ inline std::shared_ptr<Store> make_store(FileSystem& fs, StoreOptions options = 
   options.create = true;
   return open_store(fs, options);
 }
-inline std::shared_ptr<Store> open_reader(FileSystem& fs) {
-  return open_store(fs, {.read_only = true});
-}
+inline std::shared_ptr<Store> open_reader(FileSystem& fs) { return open_store(fs, {.read_only = true}); }
 
 // A record as tests see it: its text, and the first element of its vector if it has one.
 struct Row {

@@ -132,12 +132,20 @@ class Trial {
 
   void put(const Rows& rows) {
     if (!acknowledged_.contains("docs")) return;
-    step([&] { for (const auto& [id, row] : rows) next_["docs"][id] = row; }, [&] { upsert(*store_, rows); });
+    step(
+        [&] {
+          for (const auto& [id, row] : rows) next_["docs"][id] = row;
+        },
+        [&] { upsert(*store_, rows); });
   }
 
   void erase(const std::vector<int64_t>& ids) {
     if (!acknowledged_.contains("docs")) return;
-    step([&] { for (const int64_t id : ids) next_["docs"].erase(id); }, [&] { write(*store_, Op::erase(ids)); });
+    step(
+        [&] {
+          for (const int64_t id : ids) next_["docs"].erase(id);
+        },
+        [&] { write(*store_, Op::erase(ids)); });
   }
 
   void transaction() {
@@ -147,7 +155,9 @@ class Trial {
           next_["docs"].erase(0);
           for (const auto& [id, row] : batch_of(9, 0, 3)) next_["more"][id] = row;
         },
-        [&] { write(*store_, {Op::erase({0}), Op(Verb::kUpsert, batch_of(9, 0, 3), "more")}); });
+        [&] {
+          write(*store_, {Op::erase({0}), Op(Verb::kUpsert, batch_of(9, 0, 3), "more")});
+        });
   }
 
   std::shared_ptr<Store> store_;
