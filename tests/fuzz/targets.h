@@ -55,6 +55,24 @@ inline uint64_t walk(const Part& part, size_t vector_bytes) {
   return sum;
 }
 
+// What a set opened from these parts answers: by rid, by graph and by scan.
+inline void search(const VectorSpec& spec, std::vector<View::SealedPart> parts) {
+  const std::vector<float> query(spec.dim, 0.5F);  // for bits, its first bytes
+  const VectorSet set(spec, std::move(parts));
+  const std::shared_ptr<const View> view = set.view();
+  std::vector<Hit> hits(64);
+  for (const bool exact : {false, true}) {
+    SearchOptions options;
+    options.k = static_cast<uint32_t>(exact ? hits.size() : 3);
+    options.exact = exact;
+    const size_t found = view->search(query.data(), options, hits.data());
+    require(found == std::min<uint64_t>(options.k, view->live));
+    for (size_t i = 0; i < found; ++i) require(hits[i].distance == hits[i].distance);
+  }
+  View::RowRef where;
+  if (view->find(100, &where)) view->provenance_at(where);
+}
+
 inline bool vectors(Bytes input) {
   Buffer bytes = unpack(input);
   const FileRef ref = repair_segment(bytes);
@@ -68,6 +86,7 @@ inline bool vectors(Bytes input) {
     require(walk(part, header.spec.vector_bytes()) !=
             1);  // 1: as good as any; keeps the walk from being optimised away
     segment->verify(kToyHasher);
+    search(header.spec, {{std::shared_ptr<const Part>(segment, &part), Bitmap(part.rows)}});
   });
 }
 
@@ -103,6 +122,7 @@ inline bool index(Bytes input) {
       require(walk(*sealed.part, file.info.spec.vector_bytes()) != 1);
     }
     file.verify(kToyHasher, {});
+    search(file.info.spec, file.parts);
   });
 }
 
