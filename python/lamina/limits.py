@@ -2,7 +2,8 @@
 
 Arrow reads more types than it can take, join or hand to Python, sizes that cost no bytes, and dates that Python has no
 words for. What is refused here is refused both when it is written and when it is read, so that a block that was let in
-can always be read. Each function raises ValueError, naming the column.
+can always be read; and no row is refused for the rows beside it, so that blocks can be joined. Each function raises
+ValueError, naming the column.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import functools
 import struct
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 LEAVES = frozenset(
-    [pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.string(), pa.binary(), pa.month_day_nano_interval()]
+    [pa.null(), pa.bool_(), pa.int64(), pa.float64(), pa.string(), pa.binary()]
     + [pa.date32(), pa.date64(), pa.time32("s"), pa.time32("ms"), pa.time64("us"), pa.time64("ns")]
     + [pa.duration(unit) for unit in ("s", "ms", "us", "ns")]
 )
 SCALE_MAX = {32: 9, 64: 18, 128: 38, 256: 76}  # of decimals, by their bits; Arrow prints none beyond
-WEIGHTLESS_MAX = 1 << 20  # values without a byte (null, a struct without fields) in the lists of one column
+WEIGHTLESS_MAX = 1 << 10  # values in one list where a value takes no byte (null, a struct without fields)
 
 
 def schema_of(message: pa.ipc.Message, expected: pa.Schema | None = None) -> pa.Schema:
@@ -114,14 +116,22 @@ def _check_values(column: pa.Array, name: str) -> None:
     if not _has_limits(kind):
         return
     if pa.types.is_list(kind) or pa.types.is_map(kind):
-        if _is_weightless(kind.field(0).type) and len(column.values) > WEIGHTLESS_MAX:
-            raise ValueError(f"metadata column {name!r} has {len(column.values)} values that take no byte")
+        if _is_weightless(kind.field(0).type):
+            _check_lengths(column, name)
         _check_values(column.flatten(), f"{name}[]")
     elif pa.types.is_struct(kind):
         for field, child in zip(kind, column.flatten(), strict=True):
             _check_values(child, f"{name}.{field.name}")
     elif len(column):
         _check_range(column, name)
+
+
+def _check_lengths(column: pa.Array, name: str) -> None:
+    longest = int(np.diff(column.offsets.to_numpy()).max(initial=0))
+    if longest > WEIGHTLESS_MAX:
+        raise ValueError(
+            f"metadata column {name!r} has a list of {longest} empty values: {WEIGHTLESS_MAX} are the most"
+        )
 
 
 def _check_range(column: pa.Array, name: str) -> None:
@@ -142,7 +152,9 @@ def _has_limits(kind: pa.DataType) -> bool:
         return _is_weightless(kind.field(0).type) or _has_limits(kind.field(0).type)
     if pa.types.is_struct(kind):
         return any(_has_limits(field.type) for field in kind)
-    return pa.types.is_date(kind) or ((pa.types.is_timestamp(kind) or pa.types.is_duration(kind)) and kind.unit != "ns")
+    if pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
+        return str(kind.unit) != "ns"  # eight bytes of nanoseconds stay within Python's years
+    return bool(pa.types.is_date(kind))
 
 
 def _is_weightless(kind: pa.DataType) -> bool:

@@ -63,7 +63,8 @@ def parent(options: argparse.Namespace) -> int:
         command = [sys.executable, "-X", "faulthandler", __file__, "--child", str(first)]
         command += ["--runs", str(options.runs), "--seconds", str(left), "--seed", str(options.seed)]
         begun = first
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_PERTURB_": "165"}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 said = json.loads(line)

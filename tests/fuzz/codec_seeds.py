@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import decimal
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 ROWS = 12
 DAY = datetime.date(2024, 2, 29)
@@ -68,7 +72,7 @@ def _columns() -> dict[str, Any]:
         "interval": pa.array([pa.MonthDayNano([1, 2, 3])] * ROWS),
         "decimal": pa.array([decimal.Decimal("1.25")] * ROWS, pa.decimal128(10, 2)),
         "decimal256": pa.array([decimal.Decimal("1.25")] * ROWS, pa.decimal256(60, 2)),
-        "half": ints.cast(pa.float32()).cast(pa.float16()),
+        "half": pa.array(np.arange(ROWS, dtype=np.float16)),
         "small": ints.cast(pa.uint8()),
         "map": pa.array([[(str(i), i)] * (i % 3) for i in range(ROWS)], pa.map_(pa.string(), pa.int64())),
         "large_list": pa.array([list(range(i)) for i in range(ROWS)], pa.large_list(pa.int32())),
@@ -98,25 +102,28 @@ def _columns() -> dict[str, Any]:
 
 def _newer(ints: pa.Array, words: pa.Array) -> dict[str, Any]:
     """Layouts and extension types that not every supported pyarrow has."""
-    made: dict[str, Any] = {}
-    if hasattr(pa, "run_end_encoded"):
-        ends = pa.array([4, 8, ROWS], pa.int32())
-        made["run_ends"] = pa.RunEndEncodedArray.from_arrays(ends, pa.array(["a", None, "c"]))
-    if hasattr(pa, "string_view"):
-        made["string_view"] = pa.array([None, "short", "longer than twelve bytes"] * (ROWS // 3), pa.string_view())
-        made["binary_view"] = pa.array([b"x" * i for i in range(ROWS)], pa.binary_view())
-    if hasattr(pa, "list_view"):
-        made["list_view"] = pa.array([list(range(i)) for i in range(ROWS)], pa.list_view(pa.int64()))
-        made["large_list_view"] = pa.array([[i] * 2 for i in range(ROWS)], pa.large_list_view(pa.int64()))
-    if hasattr(pa, "fixed_shape_tensor"):
-        kind = pa.fixed_shape_tensor(pa.int64(), [2])
-        storage = pa.array([[i, i] for i in range(ROWS)], kind.storage_type)
-        made["tensor"] = pa.ExtensionArray.from_storage(kind, storage)
-    if hasattr(pa, "json_"):
-        made["json"] = pa.ExtensionArray.from_storage(pa.json_(pa.string()), words)
-    if hasattr(pa, "uuid"):
-        made["uuid"] = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(16)] * ROWS, pa.binary(16)))
+    lists = [list(range(i)) for i in range(ROWS)]
+    makers: dict[str, Callable[[], Any]] = {
+        "run_ends": lambda: pc.run_end_encode(words),
+        "string_view": lambda: pa.array([None, "short", "longer than twelve bytes"] * 4, pa.string_view()),
+        "binary_view": lambda: pa.array([b"x" * i for i in range(ROWS)], pa.binary_view()),
+        "list_view": lambda: pa.array(lists, pa.list_view(pa.int64())),
+        "large_list_view": lambda: pa.array(lists, pa.large_list_view(pa.int64())),
+        "tensor": lambda: _extension(
+            pa.fixed_shape_tensor(pa.int64(), [2]), pa.FixedSizeListArray.from_arrays(pa.concat_arrays([ints] * 2), 2)
+        ),
+        "json": lambda: _extension(pa.json_(pa.string()), words),
+        "uuid": lambda: _extension(pa.uuid(), pa.array([bytes(16)] * ROWS, pa.binary(16))),
+    }
+    made = {}
+    for name, make in makers.items():
+        with contextlib.suppress(AttributeError, pa.ArrowNotImplementedError):
+            made[name] = make()
     return made
+
+
+def _extension(kind: pa.DataType, storage: pa.Array) -> pa.Array:
+    return pa.ExtensionArray.from_storage(kind, storage)
 
 
 def _deep(levels: int) -> pa.Array:
