@@ -21,6 +21,9 @@ void require_known(const Manifest& manifest, const std::string& file, const Root
   if (manifest.collection != entry.id) {
     throw CorruptionError(file, 0, "collection " + std::to_string(entry.id), std::to_string(manifest.collection));
   }
+  if (manifest.version > entry.version) {
+    throw CorruptionError(file, 0, "at most version " + std::to_string(entry.version), std::to_string(manifest.version));
+  }
   if (manifest.generations.empty()) throw CorruptionError(file, 0, "a generation", "none");
   if (manifest.generations.size() > 1) too_new(file, "a second generation");
   if (!manifest.generations.front().field.empty()) too_new(file, "a named field");
@@ -40,7 +43,7 @@ void CollectionState::show() {
 std::shared_ptr<CollectionState> open_collection(OpenFiles& files, const Root::Collection& entry) {
   auto state = std::make_shared<CollectionState>();
   state->id = entry.id;
-  state->manifest = files.manifest(entry.manifest);
+  state->manifest = files.manifest(entry.manifest, &state->writable);
   state->manifest_ref = entry.manifest;
   require_known(state->manifest, files.paths().file(entry.manifest.number, kManifestFile), entry);
   state->spec = spec_of(state->manifest);

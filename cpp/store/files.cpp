@@ -32,10 +32,12 @@ std::shared_ptr<const Mapping> OpenFiles::map(const std::string& path) const {
   return fs_.map(path);
 }
 
-Manifest OpenFiles::manifest(const FileRef& ref) const {
+Manifest OpenFiles::manifest(const FileRef& ref, bool* writable) const {
   const std::string path = paths_.file(ref.number, kManifestFile);
   const std::vector<std::byte> bytes = read(path);
-  return decode_manifest(open_document(bytes, path, DocumentKind::kManifest, ref, hasher_), path);
+  const Document document = open_document(bytes, path, DocumentKind::kManifest, ref, hasher_);
+  if (writable != nullptr) *writable = document.writable;
+  return decode_manifest(document, path);
 }
 
 Bitmap OpenFiles::deleted(const SegmentRef& segment) const {

@@ -25,7 +25,8 @@ class OpenFiles {
  public:
   OpenFiles(FileSystem& fs, const StorePaths& paths, const Hasher& hasher) : fs_(fs), paths_(paths), hasher_(hasher) {}
 
-  Manifest manifest(const FileRef& ref) const;
+  // `writable` becomes false if a newer build forbids this one to replace the manifest.
+  Manifest manifest(const FileRef& ref, bool* writable = nullptr) const;
   Bitmap deleted(const SegmentRef& segment) const;  // of the size of the segment, empty where none is named
   std::shared_ptr<const SealedRecords> records(const SegmentRef& ref, IdKind id_kind);
   std::shared_ptr<const VectorSegment> vectors(const SegmentRef& ref, const Generation& generation);

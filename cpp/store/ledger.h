@@ -25,8 +25,8 @@ std::optional<LockNote> read_note(FileSystem& fs, const StorePaths& paths, const
 
 class Ledger {
  public:
-  // `log` is durable and at its end: the one that `root` names, or one with the same frames that the next root is to
-  // name; `version` is that of its last frame or of the root.
+  // `log` is at its end: the one that `root` names, durable, or one with the same frames that the next root is to name;
+  // `version` is that of its last frame or of the root.
   Ledger(OpenFiles& files, const RootStore& roots, FileNumbers& numbers, std::unique_ptr<FileLock> lock,
          StoredRoot root, std::unique_ptr<Log> log, uint64_t version);
 

@@ -11,7 +11,7 @@
 
 #include <algorithm>
 
-#include "base/error.h"
+#include "segment/format.h"
 
 namespace lamina {
 namespace {
@@ -35,11 +35,18 @@ void take_over_note(FileLock& lock, const StoreId& store, const std::optional<Lo
   write_note(lock, note);
 }
 
+void require_writable(OpenFiles& files, const StoredRoot& root, const Collections& collections) {
+  const std::string what = "a feature that this build can only read past: open the store read-only";
+  if (!root.writable) too_new(files.paths().root_file(root.root.seq), what);
+  for (const auto& [id, collection] : collections) {
+    if (!collection->writable) too_new(files.paths().file(collection->manifest_ref.number, kManifestFile), what);
+  }
+}
+
 std::unique_ptr<Log> copy_log(OpenFiles& files, NewFiles& added, const LoadedLog& old) {
   auto copy = Log::create(files.fs(), files.paths(), {old.header.store, added.add_number(), old.header.timeline});
   for (const LogFrame& frame : old.scan.frames) copy->append(frame.version, frame.time_us, frame.payload);
-  copy->sync();
-  return copy;
+  return copy;  // synced when a root is published
 }
 
 Recovery report_on(const LoadedLog& log, const Root& root) {
@@ -83,6 +90,7 @@ Recovered recover(OpenFiles& files, const RootStore& roots, FileNumbers& numbers
 
   Recovered recovered;
   recovered.collections = open_collections(files, root);
+  require_writable(files, stored, recovered.collections);
   LoadedLog loaded = open_log(files, root);
   read_to_end(loaded, root, note ? &*note : nullptr);
   require_fit(loaded, root);

@@ -31,7 +31,9 @@ std::optional<StoredRoot> RootStore::read(uint64_t seq) const {
   }
   if (!stored.pin->lock_shared() || !stored.pin->is_linked()) return {};
   const std::vector<std::byte> bytes = read_whole(*stored.pin);
-  stored.root = decode_root(open_document(bytes, path, DocumentKind::kRoot), path);
+  const Document document = open_document(bytes, path, DocumentKind::kRoot);
+  stored.root = decode_root(document, path);
+  stored.writable = document.writable;
   if (stored.root.seq != seq) {
     throw CorruptionError(path, 0, "root " + std::to_string(seq), "root " + std::to_string(stored.root.seq));
   }

@@ -16,6 +16,7 @@ namespace lamina {
 struct StoredRoot {
   Root root;
   Digest digest{};                    // of its file
+  bool writable = true;               // false: a newer build forbids this one to replace it
   std::unique_ptr<ReadableFile> pin;  // a shared lock: while it is held, nothing that the root names is removed
 };
 

@@ -204,6 +204,24 @@ TEST_F(LogDamageTest, AfterACleanCloseEveryByteCounts) {
   EXPECT_GT(kinds, 6);
 }
 
+TEST_F(LogDamageTest, AnotherLogOfTheSameLengthIsNotThisOne) {
+  store->close();
+  std::vector<std::vector<std::byte>> ends;
+  for (const int batch : {5, 6}) {  // two copies of one store, each closed after a write of its own
+    const auto copy = fs.after_power_cut(1);
+    const auto opened = open_store(*copy);
+    upsert(*opened, batch_of(batch, 0, 2));
+    opened->close();
+    ends.push_back(bytes_of(*copy, log));
+    if (batch == 5) continue;
+    ASSERT_EQ(ends[0].size(), ends[1].size());
+    EXPECT_EQ(outcome(*copy), "records 8");
+    const auto mixed = copy->after_power_cut(1);
+    replace(*mixed, log, ends[0]);
+    EXPECT_EQ(outcome(*mixed), "damaged");
+  }
+}
+
 TEST(RecoveryTest, AFullDiskRefusesAWriteAndTheStoreGoesOn) {
   MemoryFileSystem memory;
   FaultFileSystem faulty(memory);

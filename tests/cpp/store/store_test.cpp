@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <set>
 #include <stdexcept>
 #include <thread>
 
@@ -249,6 +250,29 @@ TEST_F(StoreTest, ClosingALargeHeadSealsIt) {
   EXPECT_EQ(rows_in(*store), batch_of(1, 0, 1200));
 }
 
+TEST_F(StoreTest, AFileNumberIsNeverUsedAgain) {
+  const auto numbers = [&] {
+    std::set<std::string> names;
+    for (const char* folder : {"/files", "/log"}) {
+      for (const std::string& name : fs.list(std::string(kPath) + folder)) names.insert(name.substr(0, 16));
+    }
+    return names;
+  };
+  upsert(*store, batch_of(1, 0, 3));
+  store->seal();
+  std::set<std::string> before = numbers();
+  for (int round = 0; round < 3; ++round) {
+    store->drop_collection("docs");
+    docs = store->create_collection("docs", toy_spec());
+    reopen();
+    upsert(*store, batch_of(round, 0, 3));
+    store->seal();
+    const std::set<std::string> now = numbers();
+    EXPECT_GT(*now.begin(), *before.rbegin());
+    before = now;
+  }
+}
+
 TEST_F(StoreTest, ClosedMeansClosed) {
   upsert(*store, batch_of(1, 0, 3));
   const auto snapshot = docs->snapshot();
@@ -358,22 +382,60 @@ TEST_F(StoreTest, WritersAreServedTogetherAndNoneIsLost) {
   store->verify();
 }
 
-TEST_F(StoreTest, DeletesDuringAMergeAreCarriedOver) {
-  upsert(*store, batch_of(1, 0, 500));
-  store->seal();
-  upsert(*store, batch_of(2, 500, 500));
-  std::thread merging([&] { store->optimize("docs", 1); });
-  Rows expected = batch_of(1, 0, 500);
-  expected.merge(batch_of(2, 500, 500));
-  for (int64_t id = 0; id < 900; id += 9) {
-    write(*store, Op::erase({id}));
-    expected.erase(id);
+TEST(MergeTest, WhatHappensMeanwhileIsCarriedOver) {
+  for (const bool seal_too : {false, true}) {
+    MemoryFileSystem fs;
+    const InterruptedCodec codec;
+    const auto store = Store::open(fs, kPath, {.create = true}, kToyHasher, codec);
+    store->create_collection("docs", toy_spec());
+    upsert(*store, batch_of(1, 0, 20));
+    store->seal();
+    upsert(*store, batch_of(2, 15, 20));
+    write(*store, Op::erase({1, 30}));
+    store->seal();
+    Rows expected = batch_of(2, 15, 20);
+    expected.merge(batch_of(1, 0, 20));
+    codec.interruption = [&] {  // the merge has looked at what there is
+      write(*store, Op::erase({2, 31}));
+      upsert(*store, batch_of(3, 3, 2));
+      write(*store, Op(Verb::kUpdate, {{16, {"kept", std::nullopt}}}).keep_vectors());
+      if (seal_too) store->seal();
+      upsert(*store, batch_of(4, 2, 1));
+    };
+    for (const int64_t id : {1, 30, 2, 31}) expected.erase(id);
+    for (const auto& [id, row] : batch_of(3, 3, 2)) expected[id] = row;
+    expected[16].text = "kept";
+    expected[2] = batch_of(4, 2, 1).at(2);
+    store->optimize("docs", 1);
+    EXPECT_FALSE(codec.interruption);
+    EXPECT_EQ(rows_in(*store), expected);
+    EXPECT_EQ(store->stats().collections[0].vector_segments, 1u);
+    EXPECT_EQ(store->stats().collections[0].record_segments, 1u);
+    store->verify();
+    EXPECT_EQ(rows_in(*open_reader(fs)), expected);
+    const auto survivor = fs.after_power_cut(0);
+    const auto recovered = open_store(*survivor);
+    EXPECT_EQ(rows_in(*recovered), expected);
+    recovered->verify();
+    recovered->optimize("docs", 1);
+    EXPECT_EQ(rows_in(*recovered), expected);
   }
-  merging.join();
-  EXPECT_EQ(rows_in(*store), expected);
-  crash();
-  EXPECT_EQ(rows_in(*store), expected);
-  store->verify();
+}
+
+TEST(MergeTest, ACollectionDroppedMeanwhileStaysDropped) {
+  MemoryFileSystem fs;
+  const InterruptedCodec codec;
+  const auto store = Store::open(fs, kPath, {.create = true}, kToyHasher, codec);
+  store->create_collection("docs", toy_spec());
+  for (int batch = 0; batch < 2; ++batch) {
+    upsert(*store, batch_of(batch, 0, 5));
+    store->seal();
+  }
+  codec.interruption = [&] { store->drop_collection("docs"); };
+  EXPECT_THROW(store->optimize("docs", 1), NotFoundError);
+  EXPECT_TRUE(store->collections().empty());
+  store->create_collection("docs", toy_spec());
+  store->verify();  // and no file of the merge is left
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 // Columns for tests: one text a row, each with its length before it.
 #pragma once
 
+#include <functional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -42,5 +44,15 @@ struct ToyCodec final : RecordCodec {
 };
 
 inline const ToyCodec kToyCodec;
+
+// Does something once, in the middle of a merge or a seal.
+struct InterruptedCodec final : RecordCodec {
+  void check(Bytes block, uint32_t rows) const override { kToyCodec.check(block, rows); }
+  std::vector<std::byte> concat_take(std::span<const Slice> slices) const override {
+    if (const auto once = std::exchange(interruption, nullptr)) once();
+    return kToyCodec.concat_take(slices);
+  }
+  mutable std::function<void()> interruption;
+};
 
 }  // namespace lamina
