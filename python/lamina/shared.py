@@ -198,10 +198,10 @@ class Shared:
             if isinstance(handle._core, Closed) or not handle._core.dropped:
                 continue
             undecided = not Settings.of(handle._core.snapshot().settings).decided
-            if undecided and handle.name in self.core.collections():
-                handle._rebind(self.core.collection(handle.name))
-            else:
+            if not undecided:
                 handle._refuse(NotFoundError(f"the collection {handle.name!r} was dropped"))
+            elif handle.name in self.core.collections():  # else it may be made anew in a moment
+                handle._rebind(self.core.collection(handle.name))
 
 
 class Settings(NamedTuple):

@@ -158,8 +158,8 @@ def test_everything_of_a_closed_store_says_so(path: Path) -> None:
     docs = store.create_collection("docs", model=MODEL)
     store.close()
     for use in (
-        lambda: docs.search(VECTORS[0]), lambda: docs.upsert([1], VECTORS[:1]), lambda: len(docs), lambda: docs.get([1]),
-        lambda: next(docs.scan()), lambda: docs.version, lambda: 1 in docs, lambda: docs.snapshot(),
+        lambda: docs.search(VECTORS[0]), lambda: docs.upsert([1], VECTORS[:1]), lambda: len(docs),
+        lambda: docs.get([1]), lambda: next(docs.scan()), lambda: docs.version, lambda: 1 in docs, lambda: docs.snapshot(),
         lambda: docs.optimize(), lambda: docs.warm(), lambda: store.get_collection("docs"),
         lambda: store.list_collections(), lambda: store.verify(), lambda: store.stats(), lambda: store.version,
         lambda: store.recovery, lambda: store.sync(), lambda: store.reload(), lambda: store.transaction().__enter__(),

@@ -1,0 +1,44 @@
+"""Crashes and damage, in a size for CI; `kill_loop.py` and `flip_sweep.py` run the same in full.
+
+Goal: nothing acknowledged is lost and no damage goes unseen, and no process crashes. Method: both scripts as programs,
+with small numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL is of POSIX")]
+
+
+def run(script: str, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, str(HERE / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def test_a_killed_writer_loses_nothing() -> None:
+    report = run("kill_loop.py", "--kills", "8", "--docs", "2000")
+    assert sum(report["kills"].values()) == 8
+    assert len(report["versions seen by readers"]) == 4
+    assert min(report["versions seen by readers"]) >= 10
+
+
+def test_no_damage_goes_unseen() -> None:
+    report = run("flip_sweep.py", "--sample", "40")
+    assert report["failures"] == []
+    kinds = {outcome.split()[1] for outcome in report["outcomes"]}
+    assert kinds == {".root", ".log", ".man", ".vec", ".rec", ".del", "LOCK"}
+    harmless = {outcome.split()[1] for outcome in report["outcomes"] if "harmless" in outcome}
+    assert harmless <= {"LOCK"}  # the note of whoever holds the lock, which nobody does
