@@ -53,7 +53,7 @@ def check_values(batch: pa.RecordBatch) -> None:
         _check_values(column, name)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def _kept_schema(metadata: bytes) -> pa.Schema:
     prefix = struct.pack("<Ii", 0xFFFFFFFF, len(metadata))
     schema = pa.ipc.read_schema(pa.py_buffer(prefix + metadata))

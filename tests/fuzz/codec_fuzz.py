@@ -121,7 +121,8 @@ def tell(**what: object) -> None:
 
 def limit_memory() -> None:
     """So that a block which asks for a machine's memory is told no instead of getting it."""
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    if sys.platform != "darwin":  # where it cannot be limited
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 if __name__ == "__main__":
