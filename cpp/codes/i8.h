@@ -63,9 +63,9 @@ class I8Query {
   void (*kernel_)(const int8_t*, const int8_t* const[4], size_t, int32_t[4]) = nullptr;
   const int8_t* code_ = nullptr;
   size_t stride_ = 0;
-  uint32_t base_ = 0;   // the key of a product of 0
-  uint32_t flip_ = 0;   // all ones to negate the product
-  float unit_ = 0;      // cosine: the squared length of a code
+  uint32_t base_ = 0;  // the key of a product of 0
+  uint32_t flip_ = 0;  // all ones to negate the product
+  float unit_ = 0;     // cosine: the squared length of a code
   std::vector<int8_t> own_;
 };
 

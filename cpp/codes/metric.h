@@ -17,9 +17,10 @@ enum class DType : uint8_t { kF32 = 1, kF16 = 2, kBits = 3 };
 // What stands for a vector while the graph is walked. kNone: the stored vector itself.
 enum class CodeKind : uint8_t { kNone = 0, kI8 = 1 };
 
-Metric parse_metric(std::string_view name);  // also cos, dot, inner_product, l2sq, euclidean; else std::invalid_argument
-std::string_view name_of(Metric metric);     // "cosine", "ip", "l2", "hamming"
-DType parse_dtype(std::string_view name);    // "float32", "float16", "bits"
+Metric parse_metric(
+    std::string_view name);                // also cos, dot, inner_product, l2sq, euclidean; else std::invalid_argument
+std::string_view name_of(Metric metric);   // "cosine", "ip", "l2", "hamming"
+DType parse_dtype(std::string_view name);  // "float32", "float16", "bits"
 std::string_view name_of(DType dtype);
 
 // Everything about a set of vectors that is fixed when it is made. Immutable.

@@ -1,8 +1,8 @@
 #include "index/builder.h"
 
 #include <algorithm>
-#include <numeric>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "base/random.h"
@@ -13,7 +13,7 @@ namespace lamina {
 namespace {
 
 constexpr uint64_t kGrain = 16;
-constexpr uint32_t kShuffled = 1000;        // a batch of at least so many rows goes in shuffled
+constexpr uint32_t kShuffled = 1000;  // a batch of at least so many rows goes in shuffled
 constexpr size_t kSampleRows = 1000;
 constexpr size_t kSampleComponents = 400'000;
 

@@ -69,9 +69,8 @@ AlignedBuffer thin_links(const Part& part, const Bitmap& without) {
   auto* out = reinterpret_cast<uint32_t*>(links.data());
   for (size_t row = 0; row < part.rows; ++row) {
     const uint32_t* list = part.graph.level0 + row * part.graph.degree;
-    uint32_t* const end = std::remove_copy_if(list, list + part.graph.degree, out, [&](uint32_t to) {
-      return to == kNoRow || without.test(to);
-    });
+    uint32_t* const end = std::remove_copy_if(list, list + part.graph.degree, out,
+                                              [&](uint32_t to) { return to == kNoRow || without.test(to); });
     out += part.graph.degree;
     std::fill(end, out, kNoRow);
   }

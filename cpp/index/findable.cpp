@@ -55,7 +55,8 @@ bool finds(const View& view, uint32_t row, const void* query) {
 }
 
 // Of `asked`, the rows that are not found.
-std::vector<uint32_t> not_found(const VectorSpec& spec, const Part& part, std::span<const uint32_t> asked, int threads) {
+std::vector<uint32_t> not_found(const VectorSpec& spec, const Part& part, std::span<const uint32_t> asked,
+                                int threads) {
   View view;
   view.spec = spec;
   view.parts.push_back({std::shared_ptr<const Part>(std::shared_ptr<const void>(), &part), Bitmap(part.rows)});

@@ -19,7 +19,7 @@ class Head {
   HeadRows& rows() const { return *rows_; }
   std::shared_ptr<const HeadRows> shared_rows() const { return rows_; }
   const HeadGraph* graph() const { return graph_.get(); }  // null: flat
-  bool usable() const;                                      // writer: more rows can be added
+  bool usable() const;                                     // writer: more rows can be added
 
  private:
   const VectorSpec spec_;

@@ -91,7 +91,7 @@ class HeadGraph {
   };
   Node& node(uint32_t row) const { return *reinterpret_cast<Node*>(nodes_.row(row)); }
   uint32_t draw_level(uint32_t row) const;
-  void make_nodes(uint32_t count);  // and empty lists
+  void make_nodes(uint32_t count);          // and empty lists
   void encode_row(uint32_t row, float* x);  // x: room for one vector
   void copy_row(const HeadGraph& from, uint32_t row, uint32_t count);
 

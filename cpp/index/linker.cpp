@@ -85,7 +85,8 @@ bool Linker<Space>::hang_on_twin(uint32_t row) {
   return hung;
 }
 
-// Under the lock of `first`. Its other links move up where there is room; else one that is not the last to its row goes.
+// Under the lock of `first`. Its other links move up where there is room; else one that is not the last to its row
+// goes.
 template <class Space>
 bool Linker<Space>::hang(uint32_t row, uint32_t first) {
   uint32_t* const list = graph_.list(first, 0);
@@ -112,8 +113,8 @@ bool Linker<Space>::hang(uint32_t row, uint32_t first) {
 
 template <class Space>
 void Linker<Space>::choose(const typename Space::Query& query, Candidates& candidates, size_t most, float alpha) {
-  const auto twin = std::find_if(candidates.begin(), candidates.end(),
-                                 [&](const Candidate& c) { return space_.same(query, c.row); });
+  const auto twin =
+      std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& c) { return space_.same(query, c.row); });
   const size_t first = twin == candidates.end() ? 0 : 1;
   if (first == 1) {
     std::rotate(candidates.begin(), twin, twin + 1);
@@ -161,7 +162,8 @@ void Linker<Space>::measure_list(const typename Space::Query& query, uint32_t ro
     uint32_t keys[4];
     for (size_t j = 0; j < 4; ++j) rows[j] = out[std::min(i + j, out.size() - 1)].row;
     scorer.keys4(rows, keys);
-    for (size_t j = 0; j < std::min<size_t>(4, out.size() - i); ++j) out[i + j].distance = space_.distance(query, keys[j]);
+    for (size_t j = 0; j < std::min<size_t>(4, out.size() - i); ++j)
+      out[i + j].distance = space_.distance(query, keys[j]);
   }
 }
 
@@ -223,7 +225,8 @@ bool Linker<Space>::force_link(uint32_t from, uint32_t to) {
   uint32_t* const list = graph_.list(from, 0);
   bool linked = false;
   for (size_t slot = graph_.degree(0); slot-- > 0 && !linked;) {
-    const bool free = HeadGraph::load(list + slot) == kNoRow && (slot == 0 || HeadGraph::load(list + slot - 1) != kNoRow);
+    const bool free =
+        HeadGraph::load(list + slot) == kNoRow && (slot == 0 || HeadGraph::load(list + slot - 1) != kNoRow);
     const uint32_t there = HeadGraph::load(list + slot);
     if (!free && (there == kNoRow || !graph_.lose_link(there, 1))) continue;
     graph_.gain_link(to);

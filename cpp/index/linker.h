@@ -1,7 +1,7 @@
 // Links rows into a growing graph: HNSW (Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search
 // using Hierarchical Navigable Small World graphs", 2016), with changes. Neighbours are chosen with a slack `alpha`
-// (Subramanya et al., "DiskANN", 2019). No list gives up the last link into a row, so that every row stays findable. And
-// rows that are the same to the byte, twins, hang in a chain on the first of them:
+// (Subramanya et al., "DiskANN", 2019). No list gives up the last link into a row, so that every row stays findable.
+// And rows that are the same to the byte, twins, hang in a chain on the first of them:
 //
 //   first row:  [newest twin | its neighbours ...]     newest twin: [the twin before it]     oldest twin: []
 //
@@ -60,9 +60,9 @@ class Linker {
 
   HeadGraph& graph_;
   const Space space_;
-  typename Space::Query query_;    // the row being worked on
-  typename Space::Query other_;    // the row whose list is being changed
-  typename Space::Query pair_;     // a candidate, against those chosen before it
+  typename Space::Query query_;  // the row being worked on
+  typename Space::Query other_;  // the row whose list is being changed
+  typename Space::Query pair_;   // a candidate, against those chosen before it
   Walk walk_;
   Candidates candidates_;
   Candidates listed_;

@@ -24,16 +24,17 @@ struct Provenance {
 };
 static_assert(sizeof(Provenance) == 24);
 
-// The graph. Level 0 has `degree` slots a row, padded with kNoRow behind the last neighbour. The rows of level >= 1
-// ("upper" rows) are numbered compactly, highest level first, so that level l is the prefix [0, upper_counts[l-1]).
+// The graph. Level 0 has `degree` slots a row, padded with kNoRow behind the last neighbour; the first may name the row's
+// twin, which is the same to the byte (index/linker.h). The rows of level >= 1 ("upper" rows) are numbered compactly,
+// highest level first, so that level l is the prefix [0, upper_counts[l-1]).
 struct GraphView {
-  uint32_t degree = 0;                          // slots a row on level 0 (2m)
-  const uint32_t* level0 = nullptr;             // rows x degree row numbers
-  uint32_t upper_degree = 0;                    // slots an upper row on each level >= 1 (m)
-  std::span<const uint32_t> upper_counts;       // upper rows on level 1, 2, ...; empty: a graph of one level
-  const uint32_t* upper = nullptr;              // level 1's lists, then level 2's, ...: compact numbers, kNoRow-padded
-  std::span<const uint32_t> upper_rows;         // compact number -> row; the entry is compact number 0
-  uint32_t entry = kNoRow;                      // row where the search begins; kNoRow: no graph (flat)
+  uint32_t degree = 0;                     // slots a row on level 0 (2m)
+  const uint32_t* level0 = nullptr;        // rows x degree row numbers
+  uint32_t upper_degree = 0;               // slots an upper row on each level >= 1 (m)
+  std::span<const uint32_t> upper_counts;  // upper rows on level 1, 2, ...; empty: a graph of one level
+  const uint32_t* upper = nullptr;         // level 1's lists, then level 2's, ...: compact numbers, kNoRow-padded
+  std::span<const uint32_t> upper_rows;    // compact number -> row; the entry is compact number 0
+  uint32_t entry = kNoRow;                 // row where the search begins; kNoRow: no graph (flat)
 };
 
 // What this part measured on itself: for a k, the recall that each ef reached on held-out rows. Ascending in ef.
@@ -50,14 +51,14 @@ struct Calibration {
 
 struct Part {
   uint32_t rows = 0;
-  const std::byte* vectors = nullptr;        // rows x vector_bytes, as given, rounded to the dtype
-  const float* inverse_norms = nullptr;      // cosine only: 1/|x|, 0 for the zero vector
-  const uint64_t* rids = nullptr;            // one live row a rid at most in a whole VectorSet
-  const uint32_t* rid_order = nullptr;       // row numbers by ascending (rid, row)
-  const int64_t* ids = nullptr;              // integer ids; null where ids are strings
+  const std::byte* vectors = nullptr;    // rows x vector_bytes, as given, rounded to the dtype
+  const float* inverse_norms = nullptr;  // cosine only: 1/|x|, 0 for the zero vector
+  const uint64_t* rids = nullptr;        // one live row a rid at most in a whole VectorSet
+  const uint32_t* rid_order = nullptr;   // row numbers by ascending (rid, row)
+  const int64_t* ids = nullptr;          // integer ids; null where ids are strings
   const Provenance* provenance = nullptr;
-  const int8_t* codes = nullptr;             // kI8: rows x code_stride; else null
-  size_t code_stride = 0;                    // bytes; a multiple of 64
+  const int8_t* codes = nullptr;  // kI8: rows x code_stride; else null
+  size_t code_stride = 0;         // bytes; a multiple of 64
   I8Params i8;
   GraphView graph;
   Calibration calibration;

@@ -10,7 +10,8 @@
 namespace lamina {
 
 // One sorted array and a cursor: cheaper than two heaps while it is short. An entry is key, row and a bit "expanded" in
-// one number, so that one comparison orders by (key, row). One thread; reset() allocates only when `capacity` has grown.
+// one number, so that one comparison orders by (key, row). One thread; reset() allocates only when `capacity` has
+// grown.
 class Pool {
  public:
   static constexpr uint32_t kMaxRows = 0x7FFFFFFF;  // a row leaves one bit free

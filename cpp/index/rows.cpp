@@ -17,7 +17,8 @@ unsigned pool_threads(int threads) { return threads < 0 ? 0 : static_cast<unsign
 
 }  // namespace
 
-HeadRows::HeadRows(const VectorSpec& spec) : spec_(spec), vectors_(aligned_stride(spec.vector_bytes())), tags_(sizeof(Tag)) {}
+HeadRows::HeadRows(const VectorSpec& spec)
+    : spec_(spec), vectors_(aligned_stride(spec.vector_bytes())), tags_(sizeof(Tag)) {}
 
 void HeadRows::append_rows(size_t count, int threads, const std::function<void(size_t, std::byte*, Tag*)>& write) {
   if (count >= kNoRow - size_) throw std::length_error("a head holds fewer than 2^32 - 1 rows");

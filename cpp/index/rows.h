@@ -37,7 +37,9 @@ class SealedRows {
   float inverse_norm(uint32_t row) const { return part_.inverse_norms == nullptr ? 0 : part_.inverse_norms[row]; }
   uint64_t rid(uint32_t row) const { return part_.rids[row]; }
   int64_t id(uint32_t row) const { return part_.ids == nullptr ? 0 : part_.ids[row]; }
-  Provenance provenance(uint32_t row) const { return part_.provenance == nullptr ? Provenance{} : part_.provenance[row]; }
+  Provenance provenance(uint32_t row) const {
+    return part_.provenance == nullptr ? Provenance{} : part_.provenance[row];
+  }
 
   bool has_ids() const { return part_.ids != nullptr; }
 

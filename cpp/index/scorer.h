@@ -1,6 +1,5 @@
-// Distances for a walk: one query against rows named by number, as keys that order as distances do; and whether two rows
-// are the same to it. This is the seam
-// for more codes: a new code is a query in codes/ and a scorer here.
+// Distances for a walk: one query against rows named by number, as keys that order as distances do; and whether two
+// rows are the same to it. This is the seam for more codes: a new code is a query in codes/ and a scorer here.
 #pragma once
 
 #include <bit>
@@ -70,9 +69,7 @@ class StoredScorer {
     query_.distances4(vectors, inverse_norms, distances);
     for (int i = 0; i < 4; ++i) keys[i] = key_of(distances[i]);
   }
-  bool same(uint32_t a, uint32_t b) const {
-    return std::memcmp(rows_.vector(a), rows_.vector(b), vector_bytes_) == 0;
-  }
+  bool same(uint32_t a, uint32_t b) const { return std::memcmp(rows_.vector(a), rows_.vector(b), vector_bytes_) == 0; }
 
  private:
   const ExactQuery& query_;

@@ -31,8 +31,8 @@ struct Walk {
 //     measure those of its neighbours that were never met, and keep the ef nearest of all
 //
 // It is fast because every line that it will need is asked for early: the codes of all new neighbours before the first
-// is measured, four at a time, and the links of the row that is next before it is. The walk ends when all ef are expanded,
-// which an early stop could shorten at some cost in recall.
+// is measured, four at a time, and the links of the row that is next before it is. The walk ends when all ef are
+// expanded, which an early stop could shorten at some cost in recall.
 //
 // Rows that are the same to the scorer would crowd everything else out of the pool where there are many. They hang in a
 // chain on the first of them, which alone is in the pool: each names the next in its first slot (see Linker).

@@ -22,7 +22,7 @@ class Head;
 struct Hit {
   float distance;  // recomputed on the stored vectors
   uint64_t rid;
-  int64_t id;      // the integer id, or 0 where ids are strings
+  int64_t id;  // the integer id, or 0 where ids are strings
 };
 
 // Which of two rows at the same distance comes first. Asked only on ties.
@@ -33,7 +33,7 @@ struct TieOrder {
 
 struct SearchOptions {
   uint32_t k = 10;
-  uint32_t ef = 0;         // breadth; 0: whatever each part measured for `recall`
+  uint32_t ef = 0;  // breadth; 0: whatever each part measured for `recall`
   float recall = 0.95F;
   bool exact = false;
   const TieOrder* ties = nullptr;  // null: by integer id, which stands in Hit::id
@@ -50,7 +50,7 @@ struct View {
   std::shared_ptr<const Head> head;  // null: none
   uint32_t head_rows = 0;            // rows of the head that this view sees
   Bitmap head_deleted;
-  uint64_t live = 0;                 // rows neither deleted nor unseen
+  uint64_t live = 0;  // rows neither deleted nor unseen
 
   struct RowRef {
     uint32_t part;  // index into `parts`; parts.size() for the head
@@ -65,8 +65,8 @@ struct View {
   void search_batch(const void* queries, size_t count, const SearchOptions& options, int threads, Hit* out,
                     uint32_t* counts) const;
 
-  bool find(uint64_t rid, RowRef* where) const;                 // the live row of a rid
-  void vector_at(RowRef where, std::byte* out) const;           // vector_bytes(), checked
+  bool find(uint64_t rid, RowRef* where) const;        // the live row of a rid
+  void vector_at(RowRef where, std::byte* out) const;  // vector_bytes(), checked
   Provenance provenance_at(RowRef where) const;
   void for_each_live(const std::function<void(RowRef, uint64_t rid)>& visit) const;
 };
@@ -76,8 +76,8 @@ struct NewRows {
   size_t count = 0;
   const void* vectors = nullptr;
   const uint64_t* rids = nullptr;
-  const int64_t* ids = nullptr;              // null: 0
-  const Provenance* provenance = nullptr;    // null: empty
+  const int64_t* ids = nullptr;            // null: 0
+  const Provenance* provenance = nullptr;  // null: empty
 };
 
 class VectorSet {
@@ -98,7 +98,8 @@ class VectorSet {
   // The head as a part in this process's memory: the graph that is there, dead rows included; null if there is none.
   // Rows keep their numbers, so View::head_deleted is the part's bitmap.
   std::shared_ptr<const Part> freeze_head(int threads) const;
-  // The head has become `sealed` (the same rows, now in a file): it takes its place in the next view.
+  // The head has become `sealed` (the same rows, now in a file): it takes its place in the next view. Rows added since
+  // they were frozen move to a new head.
   void replace_head(std::shared_ptr<const Part> sealed);
   // A new part of the live rows of `view`'s sealed parts and head, built afresh: ordered, every row findable, measured.
   static std::shared_ptr<const Part> rebuild(const View& view, int threads);

@@ -65,8 +65,8 @@ uint32_t breadth(const HeadGraph&, const SearchOptions& options) {
   return Calibration{}.ef_for(options.recall, options.k);
 }
 
-// Walks with room for `capacity` rows and puts the nearest live ones into mine.chosen: `most` at the most, and those that
-// only the stored vectors tell from them. Returns how many live ones were met, those of the chosen at least.
+// Walks with room for `capacity` rows and puts the nearest live ones into mine.chosen: `most` at the most, and those
+// that only the stored vectors tell from them. Returns how many live ones were met, those of the chosen at least.
 template <class Rows, class Graph>
 size_t walk_to_live(const VectorSpec& spec, const Rows& rows, const Live& live, const Graph& graph, size_t capacity,
                     size_t most, Scratch& mine) {

@@ -22,7 +22,8 @@ VectorSpec spec_of(uint32_t dim, Metric metric) {
 std::vector<float> random_vectors(size_t count, float scale, float shift) {
   Random random(5);
   std::vector<float> x(count);
-  for (float& value : x) value = shift + scale * static_cast<float>(random.unit() + random.unit() + random.unit() - 1.5);
+  for (float& value : x)
+    value = shift + scale * static_cast<float>(random.unit() + random.unit() + random.unit() - 1.5);
   return x;
 }
 

@@ -18,8 +18,8 @@ TEST(Calibration, WithoutMeasurementsItIsTheRuleOfThumb) {
 
 TEST(Calibration, InterpolatesAndNeverFallsForMore) {
   Calibration table;
-  table.points = {{1, 8, 0.9F}, {1, 16, 0.98F}, {10, 10, 0.8F},  {10, 20, 0.93F}, {10, 40, 0.92F},
-                  {10, 80, 0.99F}, {100, 100, 0.95F}, {100, 200, 0.99F}};
+  table.points = {{1, 8, 0.9F},    {1, 16, 0.98F},  {10, 10, 0.8F},    {10, 20, 0.93F},
+                  {10, 40, 0.92F}, {10, 80, 0.99F}, {100, 100, 0.95F}, {100, 200, 0.99F}};
   EXPECT_EQ(table.ef_for(0.5F, 10), 10U);
   EXPECT_GT(table.ef_for(0.93F, 10), 40U);  // the lucky point at 20 is not believed
   EXPECT_LE(table.ef_for(0.93F, 10), 50U);
