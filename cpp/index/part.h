@@ -24,9 +24,9 @@ struct Provenance {
 };
 static_assert(sizeof(Provenance) == 24);
 
-// The graph. Level 0 has `degree` slots a row, padded with kNoRow behind the last neighbour; the first may name the row's
-// twin, which is the same to the byte (index/linker.h). The rows of level >= 1 ("upper" rows) are numbered compactly,
-// highest level first, so that level l is the prefix [0, upper_counts[l-1]).
+// The graph. Level 0 has `degree` slots a row, padded with kNoRow behind the last neighbour; the first may name the
+// row's twin, which is the same to the byte (index/linker.h). The rows of level >= 1 ("upper" rows) are numbered
+// compactly, highest level first, so that level l is the prefix [0, upper_counts[l-1]).
 struct GraphView {
   uint32_t degree = 0;                     // slots a row on level 0 (2m)
   const uint32_t* level0 = nullptr;        // rows x degree row numbers
