@@ -21,7 +21,7 @@ Bitmap decode_bitmap(const Document& document, const std::string& file, const Se
 }
 
 void write_bitmap(ByteWriter& out, const Bitmap& bitmap, const SegmentId& segment) {
-  out.bytes(segment);
+  write_array(out, segment);
   out.u64(bitmap.size());
   out.u64(bitmap.count());
   uint32_t present = 0;

@@ -42,7 +42,7 @@ Document open_document(Bytes bytes, const std::string& file, DocumentKind kind, 
   if (found != static_cast<uint32_t>(kind)) {
     in.corrupt("document kind " + std::to_string(static_cast<uint32_t>(kind)), std::to_string(found));
   }
-  if (in.u32() != 0) in.corrupt("zero", "something else");
+  read_zeros(in, 4);
   const uint64_t length = in.u64();
   if (length != covered.size() - kDocumentHeaderBytes) {
     in.corrupt(std::to_string(length) + " bytes of payload", std::to_string(covered.size() - kDocumentHeaderBytes));
@@ -87,7 +87,7 @@ Extensions read_extensions(ByteReader& in) {
 void write_ref(ByteWriter& out, const FileRef& ref) {
   out.u64(ref.number);
   out.u64(ref.size);
-  out.bytes(ref.digest);
+  write_array(out, ref.digest);
 }
 
 FileRef read_ref(ByteReader& in) {
@@ -116,7 +116,7 @@ VectorSpec read_spec(ByteReader& in) {
   const uint8_t metric = in.u8();
   const uint8_t dtype = in.u8();
   const uint8_t codes = in.u8();
-  if (in.u8() != 0) in.corrupt("zero", "something else");
+  read_zeros(in, 1);
   spec.m = in.u32();
   spec.ef_construction = in.u32();
   spec.seed = in.u64();

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "codes/metric.h"
+#include "segment/format.h"
 #include "segment/hasher.h"
 
 namespace lamina {
@@ -45,13 +46,6 @@ void write_ref(ByteWriter& out, const FileRef& ref);
 FileRef read_ref(ByteReader& in);
 void write_spec(ByteWriter& out, const VectorSpec& spec);
 VectorSpec read_spec(ByteReader& in);  // every field in its range
-template <size_t n, class Byte>
-std::array<Byte, n> read_array(ByteReader& in) {
-  static_assert(sizeof(Byte) == 1);
-  std::array<Byte, n> value;
-  std::memcpy(value.data(), in.bytes(n).data(), n);
-  return value;
-}
 // A list's count, refused when so many elements of at least `element_bytes` cannot follow.
 uint32_t read_count(ByteReader& in, size_t element_bytes);
 

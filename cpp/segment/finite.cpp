@@ -27,12 +27,9 @@ size_t first_with_exponent(Bytes elements) {
 
 size_t first_not_finite(Bytes elements, DType dtype) {
   switch (dtype) {
-    case DType::kF32:
-      return first_with_exponent<uint32_t, 0x7f800000>(elements);
-    case DType::kF16:
-      return first_with_exponent<uint16_t, 0x7c00>(elements);
-    case DType::kBits:
-      break;
+    case DType::kF32: return first_with_exponent<uint32_t, 0x7f800000>(elements);
+    case DType::kF16: return first_with_exponent<uint16_t, 0x7c00>(elements);
+    case DType::kBits: break;
   }
   return kAllFinite;
 }

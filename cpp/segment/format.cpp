@@ -7,7 +7,7 @@
 namespace lamina {
 
 void write_prefix(ByteWriter& out, const Magic& magic) {
-  out.bytes(magic);
+  write_array(out, magic);
   out.u16(kFormat);
   out.u16(kDraft);
   out.u32(0);  // compatible flags
@@ -46,6 +46,15 @@ void expect_zero(Bytes bytes, const std::string& file, uint64_t offset) {
   if (stray == bytes.end()) return;
   throw CorruptionError(file, offset + static_cast<uint64_t>(stray - bytes.begin()), "zero",
                         std::to_string(std::to_integer<int>(*stray)));
+}
+
+void write_bytes(ByteWriter& out, Bytes bytes) { out.bytes(bytes); }
+
+void write_zeros(ByteWriter& out, size_t n) { out.bytes(std::vector<std::byte>(n)); }
+
+void read_zeros(ByteReader& in, size_t n) {
+  const uint64_t offset = in.offset();
+  expect_zero(in.bytes(n), in.file(), offset);
 }
 
 uint64_t checked_product(uint64_t a, uint64_t b, const std::string& file, uint64_t offset) {

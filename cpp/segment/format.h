@@ -4,6 +4,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <span>
 #include <string>
 
 #include "base/bytes.h"
@@ -46,6 +48,23 @@ bool check_version(ByteReader& in);
 void expect_zero(Bytes bytes, const std::string& file, uint64_t offset);
 
 constexpr uint64_t round_up(uint64_t n, uint64_t unit) { return (n + unit - 1) / unit * unit; }
+void write_zeros(ByteWriter& out, size_t n);
+void read_zeros(ByteReader& in, size_t n);  // damage if they are not
+
+// Out of line: inlined, GCC 12 takes the copy of a few bytes into a vector for an overrun.
+void write_bytes(ByteWriter& out, Bytes bytes);
+template <class Byte, size_t n>
+void write_array(ByteWriter& out, const std::array<Byte, n>& value) {
+  write_bytes(out, std::as_bytes(std::span(value)));
+}
+template <size_t n, class Byte>
+std::array<Byte, n> read_array(ByteReader& in) {
+  static_assert(sizeof(Byte) == 1);
+  std::array<Byte, n> value;
+  std::memcpy(value.data(), in.bytes(n).data(), n);
+  return value;
+}
+
 // a * b, or CorruptionError: for sizes that a file claims.
 uint64_t checked_product(uint64_t a, uint64_t b, const std::string& file, uint64_t offset);
 

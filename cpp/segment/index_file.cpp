@@ -32,7 +32,7 @@ struct Directory {
 
 void write_entry(ByteWriter& out, const Entry& entry) {
   out.u64(entry.offset);
-  out.bytes(entry.id);
+  write_array(out, entry.id);
   write_ref(out, entry.ref);
   out.u64(entry.rows);
   out.u64(entry.live);
@@ -102,8 +102,8 @@ std::vector<std::byte> encode_trailer(uint64_t offset, Bytes document, const Has
   out.u64(offset);
   out.u64(document.size());
   out.u64(offset + round_up(document.size(), kPageBytes) + kTrailerBytes);
-  out.bytes(hasher.digest(document));
-  out.bytes(std::vector<std::byte>(kTrailerBytes - 4 - out.size()));
+  write_array(out, hasher.digest(document));
+  write_zeros(out, kTrailerBytes - 4 - out.size());
   out.u32(crc32c(0, out.view()));
   return out.take();
 }
@@ -134,8 +134,7 @@ Place read_trailer(const Mapping& mapping) {
   place.length = in.u64();
   const uint64_t length = in.u64();
   place.digest = read_array<32, std::byte>(in);
-  const uint64_t zeros_at = in.offset();
-  expect_zero(in.bytes(in.remaining()), mapping.path(), zeros_at);
+  read_zeros(in, in.remaining());
   if (length != all.size()) in.corrupt(std::to_string(all.size()) + " bytes in the file", std::to_string(length));
   if (place.offset > at || place.length > at - place.offset || place.offset % kPageBytes != 0 ||
       place.offset + round_up(place.length, kPageBytes) != at) {
@@ -206,7 +205,8 @@ IndexFile open_index_file(std::shared_ptr<const Mapping> mapping, const Hasher& 
     file.parts.push_back({std::shared_ptr<const Part>(segment, &part), entry.deleted.value_or(Bitmap(entry.rows))});
     segments.push_back(std::move(segment));
   }
-  file.verify = [mapping, segments](const Hasher& with, const VerifyProgress& progress) {
+  file.verify = [mapping = std::move(mapping), segments = std::move(segments)](const Hasher& with,
+                                                                               const VerifyProgress& progress) {
     for (const auto& segment : segments) segment->verify(with, progress);
     read_directory(*mapping, read_trailer(*mapping), with);
   };

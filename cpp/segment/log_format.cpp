@@ -30,7 +30,7 @@ uint64_t padded(uint64_t n) { return round_up(n, kFrameAlignment); }
 EncodedLogHeader encode_log_header(const LogHeader& header) {
   ByteWriter out;
   write_prefix(out, kLogMagic);
-  out.bytes(header.store);
+  write_array(out, header.store);
   out.u64(header.number);
   out.u32(header.timeline);
   out.u64(0);
@@ -55,7 +55,7 @@ LogHeader decode_log_header(Bytes log, const std::string& file, const StoreId& s
   header.number = in.u64();
   if (header.number != number) in.corrupt("log number " + hex(number), hex(header.number));
   header.timeline = in.u32();
-  if (in.u64() != 0) in.corrupt("zero", "something else");
+  read_zeros(in, 8);
   return header;
 }
 
@@ -115,14 +115,14 @@ std::optional<LogFrame> find_frame(Bytes log, const LogHeader& header, uint64_t 
 std::vector<std::byte> encode_lock_note(const LockNote& note) {
   ByteWriter out;
   out.u64(kNoteMagic);
-  out.bytes(note.store);
+  write_array(out, note.store);
   out.i64(note.pid);
   out.u64(note.log_number);
   out.u64(note.durable);
   out.u64(note.durable_version);
   const std::string_view host = std::string_view(note.host).substr(0, kHostBytes);
   out.bytes(as_bytes(host));
-  out.bytes(std::vector<std::byte>(kHostBytes - host.size()));
+  write_zeros(out, kHostBytes - host.size());
   out.u32(crc32c(0, out.view()));
   return out.take();
 }

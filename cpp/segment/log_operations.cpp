@@ -14,15 +14,6 @@ constexpr size_t kOperationHeaderBytes = 24;
 constexpr size_t kLeastRowBytes = 8 + 8 + 8 + 16 + 4 + 4 + 1;
 constexpr uint32_t kMaxDim = 65536;
 
-void zeros(ByteWriter& out, size_t n) {
-  for (size_t i = 0; i < n; ++i) out.u8(0);
-}
-
-void read_zeros(ByteReader& in, size_t n) {
-  const uint64_t offset = in.offset();
-  expect_zero(in.bytes(n), in.file(), offset);
-}
-
 size_t vector_bytes(uint32_t dim, DType dtype) {
   VectorSpec spec;
   spec.dim = dim;
@@ -41,13 +32,7 @@ void write_ids(ByteWriter& out, const Ids& ids) {
 }
 
 void write_scopes(ByteWriter& out, std::span<const RecordFields> fields) {
-  std::vector<std::string_view> names;
-  std::vector<uint32_t> numbers;
-  for (const RecordFields& row : fields) {
-    const auto found = std::ranges::find(names, row.scope);
-    numbers.push_back(static_cast<uint32_t>(found - names.begin()));
-    if (found == names.end()) names.push_back(row.scope);
-  }
+  const auto [names, numbers] = ScopeTable::of(fields);
   out.u32(static_cast<uint32_t>(names.size()));
   for (const std::string_view name : names) out.string(name);
   out.bytes(as_bytes(numbers));
@@ -61,9 +46,9 @@ void write_vectors(ByteWriter& out, const PutOperation& put) {
     return;
   }
   out.u32(put.dim);
-  out.bytes(std::as_bytes(std::span(put.fingerprint)));
+  write_array(out, put.fingerprint);
   out.u8(static_cast<uint8_t>(put.dtype));
-  zeros(out, 7);
+  write_zeros(out, 7);
   out.bytes(std::as_bytes(put.provenance));
   out.bytes(put.vectors);
 }
@@ -71,11 +56,11 @@ void write_vectors(ByteWriter& out, const PutOperation& put) {
 void write_body(ByteWriter& out, const PutOperation& put) {
   out.u32(static_cast<uint32_t>(put.ids.size()));
   out.u8(static_cast<uint8_t>(put.ids.kind));
-  zeros(out, 3);
+  write_zeros(out, 3);
   for (const RecordFields& row : put.fields) out.u64(row.rid);
   for (const RecordFields& row : put.fields) out.i64(row.created_us);
   for (const RecordFields& row : put.fields) out.i64(row.updated_us);
-  for (const RecordFields& row : put.fields) out.bytes(std::as_bytes(std::span(row.content_hash)));
+  for (const RecordFields& row : put.fields) write_array(out, row.content_hash);
   write_ids(out, put.ids);
   write_scopes(out, put.fields);
   out.bytes(std::as_bytes(put.fates));
@@ -101,7 +86,7 @@ std::vector<std::byte> encode_operations(std::span<const Operation> operations) 
   for (const Operation& operation : operations) {
     const bool put = std::holds_alternative<PutOperation>(operation);
     out.u8(static_cast<uint8_t>(put ? OperationKind::kPut : OperationKind::kDelete));
-    zeros(out, 7);
+    write_zeros(out, 7);
     out.u64(std::visit([](const auto& o) { return o.collection; }, operation));
     const size_t length_at = out.size();
     out.u64(0);

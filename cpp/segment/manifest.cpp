@@ -22,7 +22,7 @@ std::vector<SegmentRef> read_segments(ByteReader& in) {
 
 void write_generation(ByteWriter& out, const Generation& generation) {
   out.string(generation.field);
-  out.bytes(std::as_bytes(std::span(generation.fingerprint)));
+  write_array(out, generation.fingerprint);
   out.string(generation.model);
   write_spec(out, generation.spec);
   write_segments(out, generation.segments);
@@ -44,7 +44,7 @@ Generation read_generation(ByteReader& in) {
 
 void write_segment_ref(ByteWriter& out, const SegmentRef& ref) {
   write_ref(out, ref.file);
-  out.bytes(ref.id);
+  write_array(out, ref.id);
   out.u64(ref.rows);
   out.u64(ref.live);
   out.u8(ref.deleted ? 1 : 0);

@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 namespace lamina {
 
@@ -32,6 +33,13 @@ struct RecordFields {
   int64_t updated_us = 0;
   ContentHash content_hash{};
   std::string_view scope;  // who wrote it: "" for plain writes
+};
+
+// The scopes of some rows, each name once.
+struct ScopeTable {
+  std::vector<std::string_view> names;  // in order of appearance
+  std::vector<uint32_t> numbers;        // of each row, into names
+  static ScopeTable of(std::span<const RecordFields> fields);
 };
 
 // What becomes of the vector of each row of a put. The numbers are written to files.

@@ -56,13 +56,7 @@ void write_ids(SegmentWriter& out, const Ids& ids) {
 }
 
 void write_scopes(SegmentWriter& out, std::span<const RecordFields> fields) {
-  std::vector<std::string_view> names;
-  std::vector<uint32_t> numbers;
-  for (const RecordFields& row : fields) {
-    const auto found = std::ranges::find(names, row.scope);
-    numbers.push_back(static_cast<uint32_t>(found - names.begin()));
-    if (found == names.end()) names.push_back(row.scope);
-  }
+  const auto [names, numbers] = ScopeTable::of(fields);
   ByteWriter text;
   for (const std::string_view name : names) text.string(name);
   out.begin(kScopeNames, kPrimary, 0, names.size());

@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "segment/format.h"
+
 namespace lamina {
 namespace {
 
@@ -13,8 +15,7 @@ void write_log(ByteWriter& out, const LogWitness& log) {
   out.u64(log.end);
   out.u32(log.witness);
   out.u8(log.clean ? 1 : 0);
-  for (int i = 0; i < 3; ++i) out.u8(0);
-  out.u64(0);
+  write_zeros(out, 11);
 }
 
 LogWitness read_log(ByteReader& in) {
@@ -27,8 +28,7 @@ LogWitness read_log(ByteReader& in) {
   const uint8_t clean = in.u8();
   if (clean > 1) in.corrupt("0 or 1", std::to_string(clean));
   log.clean = clean == 1;
-  const uint32_t zeros = in.u8() | in.u8() | in.u8();
-  if (zeros != 0 || in.u64() != 0) in.corrupt("zero", "something else");
+  read_zeros(in, 11);
   return log;
 }
 
@@ -52,12 +52,12 @@ std::vector<Root::Collection> read_collections(ByteReader& in) {
 
 std::vector<std::byte> encode_root(const Root& root) {
   ByteWriter payload;
-  payload.bytes(root.store);
+  write_array(payload, root.store);
   payload.u64(root.seq);
   payload.u64(root.version);
   payload.u32(root.timeline);
   payload.i64(root.time_us);
-  payload.bytes(root.parent);
+  write_array(payload, root.parent);
   payload.u64(root.next_file);
   payload.u64(root.next_collection);
   payload.string(root.settings);

@@ -11,10 +11,7 @@
 namespace lamina {
 namespace {
 
-constexpr SectionName kChecks = section_name("BSUM");
 constexpr uint32_t kMaxSections = 60;
-constexpr size_t kFooterTableOffset = 128;
-constexpr size_t kFooterCrcOffset = 4084;
 constexpr size_t kCodeAlignment = 64;  // of a row of codes
 
 // One of `known` values, lowest first; beyond them is a later build's.
@@ -23,11 +20,6 @@ uint8_t read_enum(ByteReader& in, uint8_t least, uint8_t most, const char* what)
   if (value > most) too_new(in.file(), std::string(what) + " " + std::to_string(value));
   if (value < least) in.corrupt(std::string("a ") + what, std::to_string(value));
   return value;
-}
-
-void read_zeros(ByteReader& in, size_t n) {
-  const uint64_t offset = in.offset();
-  expect_zero(in.bytes(n), in.file(), offset);
 }
 
 Section read_section(ByteReader& in) {

@@ -38,6 +38,10 @@ constexpr SectionName section_name(const char (&text)[5]) {
   return name;
 }
 
+inline constexpr SectionName kChecks = section_name("BSUM");  // the block checksums of all the others
+inline constexpr size_t kFooterTableOffset = 128;
+inline constexpr size_t kFooterCrcOffset = 4084;
+
 enum class SectionRole : uint32_t { kPrimary = 1, kDerived = 2 };
 
 struct Section {

@@ -7,10 +7,6 @@
 namespace lamina {
 namespace {
 
-constexpr SectionName kChecks = section_name("BSUM");
-constexpr size_t kFooterTableOffset = 128;
-constexpr size_t kFooterCrcOffset = 4084;
-
 std::vector<std::byte> encode_header(const SegmentHeader& header) {
   ByteWriter out;
   write_prefix(out, kSegmentMagic);
@@ -19,15 +15,15 @@ std::vector<std::byte> encode_header(const SegmentHeader& header) {
   out.u8(header.id_kind);
   out.u8(0);
   out.u32(0);
-  out.bytes(header.id);
+  write_array(out, header.id);
   out.u64(header.rows);
   out.u64(0);
-  out.bytes(std::as_bytes(std::span(header.fingerprint)));
+  write_array(out, header.fingerprint);
   if (header.kind == SegmentKind::kVectors) {
     write_spec(out, header.spec);
     out.u64(header.code_stride);
   }
-  out.bytes(std::vector<std::byte>(kPageBytes - 4 - out.size()));
+  write_zeros(out, kPageBytes - 4 - out.size());
   out.u32(crc32c(0, out.view()));
   return out.take();
 }
@@ -167,11 +163,11 @@ FileRef SegmentWriter::finish() {
   footer.u32(static_cast<uint32_t>(sections_.size()));
   footer.u32(checks_crc_);
   footer.u64(ref.size);
-  footer.bytes(header_.id);
-  footer.bytes(hasher_.digest(pieces_));
-  footer.bytes(std::vector<std::byte>(kFooterTableOffset - footer.size()));
+  write_array(footer, header_.id);
+  write_array(footer, hasher_.digest(pieces_));
+  write_zeros(footer, kFooterTableOffset - footer.size());
   for (const Section& section : sections_) write_section(footer, section);
-  footer.bytes(std::vector<std::byte>(kFooterCrcOffset - footer.size()));
+  write_zeros(footer, kFooterCrcOffset - footer.size());
   footer.u32(crc32c(0, footer.view()));
   for (const std::byte b : kSegmentMagic) footer.u8(std::to_integer<uint8_t>(~b));
   out_.append(footer.view());
