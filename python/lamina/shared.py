@@ -36,14 +36,16 @@ logger = logging.getLogger("lamina")
 
 DEFAULTS = {"durability": "fsync", "log_limit": 64 << 20, "maintenance": "auto"}
 
-_lock = threading.RLock()  # re-entrant: a handle that is collected inside closes itself
+_changed = threading.Condition(threading.RLock())  # re-entrant: a handle that is collected inside closes itself
 _open: dict[tuple[str, bool], Shared] = {}  # by path and whether it is for reading
+_all: weakref.WeakSet[Shared] = weakref.WeakSet()
 
 
 def acquire(path: str, create: bool, read_only: bool, wanted: dict[str, Any]) -> Shared:
     """The open store of a path, with one handle more. What is not None in `wanted` must be as it was opened."""
-    with _lock:
-        shared = _open.get((path, False)) or (_open.get((path, True)) if read_only else None)
+    with _changed:
+        while (shared := _find(path, read_only)) is not None and shared.closing:
+            _changed.wait()
         if shared is None:
             options = DEFAULTS | {name: value for name, value in wanted.items() if value is not None}
             shared = _open[path, read_only] = Shared(path, create, read_only, options)
@@ -52,6 +54,10 @@ def acquire(path: str, create: bool, read_only: bool, wanted: dict[str, Any]) ->
                 raise ValueError(f"{path} is open in this process with {name}={shared.options[name]!r}, not {value!r}")
         shared.handles_open += 1
         return shared
+
+
+def _find(path: str, read_only: bool) -> Shared | None:
+    return _open.get((path, False)) or (_open.get((path, True)) if read_only else None)
 
 
 class LazyCodec:
@@ -76,7 +82,9 @@ class Shared:
     def __init__(self, path: str, create: bool, read_only: bool, options: dict[str, Any]) -> None:
         self.path = path
         self.options = options
+        _all.add(self)
         self.handles_open = 0
+        self.closing = False
         self.structure = threading.RLock()  # held while a collection is made, dropped, or changes its settings
         self.collections: weakref.WeakSet[Collection] = weakref.WeakSet()
         self.models: dict[str, Model] = {}  # with the embedders that callers brought
@@ -108,14 +116,19 @@ class Shared:
             maintainer.wake()
 
     def release(self) -> None:
-        """One handle less; the last one closes the store."""
-        with _lock:
+        """One handle less; the last one closes the store. Who opens the path meanwhile waits until it is closed."""
+        with _changed:
             self.handles_open -= 1
             if self.handles_open > 0:
                 return
-            if _open.get((self.path, self._read_only)) is self:
-                del _open[self.path, self._read_only]
+            self.closing = True
+        try:
             self._close()
+        finally:
+            with _changed:
+                if _open.get((self.path, self._read_only)) is self:
+                    del _open[self.path, self._read_only]
+                _changed.notify_all()
 
     def _close(self) -> None:
         if self._pid != os.getpid():  # a forked child: the store is its parent's
@@ -243,16 +256,16 @@ def _schema(text: str) -> pa.Schema:
 
 def _close_all() -> None:
     """At the end of the process: what was left open is closed, so that the next open has nothing to mend."""
-    with _lock:
-        for shared in list(_open.values()):
-            with contextlib.suppress(Exception):
-                shared._close()
-        _open.clear()
+    for shared in list(_open.values()):
+        with contextlib.suppress(Exception):
+            shared._close()
 
 
 def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()
+    global _changed  # whoever held a lock in the parent does not exist here
+    _changed = threading.Condition(threading.RLock())
+    for shared in _all:
+        shared.structure = threading.RLock()
     for key in [key for key in _open if not key[1]]:
         del _open[key]
 

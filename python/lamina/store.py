@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from lamina import _core
+from lamina.base import Base
 from lamina.collection import Collection, bound
 from lamina.errors import ClosedError, ConflictError, NotFoundError, ReadOnlyError
 from lamina.models import Embed, Model
 from lamina.shared import Settings, Shared, acquire
 from lamina.transaction import Transaction
-from lamina.writes import Base, Target, Update, Write, WriteResult
+from lamina.writes import Target, Update, Write, WriteResult
 
 __all__ = ["Recovery", "Store", "VerifyReport", "open"]
 
@@ -214,9 +215,10 @@ class Store:
 
     def close(self) -> None:
         """Closes this handle, its collections with it; twice is harmless. The last handle closes the store."""
-        if not self._open:
+        with self._shared.structure:
+            was_open, self._open = self._open, False
+        if not was_open:
             return
-        self._open = False
         for collection in list(self._collections):
             collection._refuse(ClosedError(f"the store {self.path} is closed: open it again with lamina.open"))
         self._shared.release()

@@ -82,6 +82,8 @@ class Writer(abc.ABC, Generic[R]):
 
     def delete(self, ids: Any, *, model: Model | None = None, if_version: int | None = None) -> R:
         """Deletes records; ids that are not there are no error."""
+        if ids is None:
+            raise TypeError("delete needs ids: clear() deletes all records")
         ids = [ids] if isinstance(ids, (int, str)) else ids
         return self._write(writes.delete(self._target(), ids, model), if_version)
 

@@ -8,22 +8,21 @@ is committed: those of a snapshot, and in a transaction also those of the operat
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lamina import _core
-from lamina.errors import NotFoundError
+from lamina.errors import DuplicateIdError
 from lamina.models import Model, TaggedVectors, mismatch
 from lamina.vectors import as_int_ids, as_str_ids, as_vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lamina.records import BlockCache
+    from lamina.base import Base
 
 Ids = NDArray[np.int64] | tuple[str, ...]
 
@@ -201,104 +200,6 @@ def delete(target: Target, ids: Any, model: Model | None) -> Delete:
     return Delete(None if ids is None else as_ids(ids))
 
 
-class Rows(NamedTuple):
-    """Records as they stand, in the order of some ids."""
-
-    metadata: pa.RecordBatch
-    content: pa.Array
-    hashes: NDArray[np.uint8]
-
-
-class Base:
-    """The records that updates are merged into: those of a snapshot, under what a transaction has put over them."""
-
-    def __init__(self, name: str, snapshot: _core.Snapshot, cache: BlockCache) -> None:
-        self._name = name
-        self._snapshot = snapshot
-        self._cache = cache
-        self._puts: list[Put] = []
-        self._over: dict[Any, tuple[int, int] | None] = {}  # id → (which put, its row), or None: deleted
-        self._cleared = False
-
-    def apply(self, write: Put | Delete) -> None:
-        """Later updates see what this write did."""
-        if isinstance(write, Put):
-            self._over.update((id, (len(self._puts), row)) for row, id in enumerate(listed(write.ids)))
-            self._puts.append(write)
-        elif write.ids is None:
-            self._over.clear()
-            self._cleared = True
-        else:
-            self._over.update(dict.fromkeys(listed(write.ids)))
-
-    def rows(self, ids: Ids) -> Rows:
-        """The records of these ids. NotFoundError names the first that is not there."""
-        if not self._over and not self._cleared:
-            return self._stored(ids)
-        wanted = listed(ids)
-        below = [at for at, id in enumerate(wanted) if id not in self._over]
-        if self._cleared and below:
-            raise self._absent(wanted[below[0]])
-        parts, order = [self._stored(ids_at(ids, below))], [below]
-        above = sorted((where[0], where[1], at) for at, where in self._above(wanted))
-        for which, group in itertools.groupby(above, key=lambda entry: entry[0]):
-            found = list(group)
-            parts.append(_rows_of(self._puts[which], [row for _, row, _ in found]))
-            order.append([at for _, _, at in found])
-        return _in_order(parts, order)
-
-    def _above(self, wanted: list[Any]) -> Iterable[tuple[int, tuple[int, int]]]:
-        for at, id in enumerate(wanted):
-            if id in self._over:
-                where = self._over[id]
-                if where is None:
-                    raise self._absent(id)
-                yield at, where
-
-    def _stored(self, ids: Ids) -> Rows:
-        from lamina import records
-
-        refs = np.full(len(ids), _core.NO_REF, np.uint64) if not len(self._snapshot) else self._snapshot.find(ids)
-        absent = refs == np.uint64(_core.NO_REF)
-        if absent.any():
-            raise self._absent(listed(ids)[int(absent.argmax())])
-        return Rows(
-            records.metadata_at(self._snapshot, refs, self._cache),
-            records.content_at(self._snapshot, refs, self._cache),
-            self._snapshot.fields_at(refs)["content_hash"],
-        )
-
-    def _absent(self, id: object) -> NotFoundError:
-        return NotFoundError(f"no record {id!r} in {self._name!r} to update: upsert adds what is not there")
-
-
-def _rows_of(put: Put, rows: Sequence[int]) -> Rows:
-    import pyarrow as pa
-
-    from lamina import columns
-
-    indices = pa.array(rows, pa.int64())
-    content = pa.nulls(len(rows), pa.large_string()) if put.content is None else put.content.take(indices)
-    return Rows(columns.take(put.metadata, indices), content, put.hashes[list(rows)])
-
-
-def _in_order(parts: list[Rows], order: list[list[int]]) -> Rows:
-    """Rows of several sources, each to its place."""
-    import pyarrow as pa
-
-    from lamina import columns
-
-    places = np.array(list(itertools.chain.from_iterable(order)), np.int64)
-    rows = np.empty(len(places), np.int64)
-    rows[places] = np.arange(len(places))
-    indices = pa.array(rows)
-    return Rows(
-        columns.take(columns.concat([part.metadata for part in parts]), indices),
-        pa.concat_arrays([part.content for part in parts]).take(indices),
-        np.concatenate([part.hashes for part in parts])[rows],
-    )
-
-
 def ids_at(ids: Ids, rows: list[int]) -> Ids:
     return tuple(ids[row] for row in rows) if isinstance(ids, tuple) else ids[rows]
 
@@ -366,8 +267,6 @@ def _hashes(texts: pa.Array) -> NDArray[np.uint8]:
 
 
 def _refuse_repeated(ids: Ids) -> None:
-    from lamina.errors import DuplicateIdError
-
     seen: set[Any] = set()
     for id in listed(ids):
         if id in seen:

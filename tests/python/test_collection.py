@@ -229,6 +229,8 @@ BAD_WRITES: list[tuple[str, Callable[[Collection], Any], type[Exception]]] = [
     ("int ids", lambda c: c.upsert([1], VECTORS[:1]), TypeError),
     ("mixed ids", lambda c: c.upsert(["z", 1], VECTORS[:2]), TypeError),
     ("a single id", lambda c: c.upsert("z", VECTORS[:1]), TypeError),
+    ("delete without ids", lambda c: c.delete(None), TypeError),
+    ("delete of the other kind", lambda c: c.delete([1]), TypeError),
     ("None", lambda c: c.upsert(None, VECTORS[:1]), TypeError),
     ("repeated", lambda c: c.upsert(["z", "z"], VECTORS[:2]), lamina.DuplicateIdError),
     ("repeated in add", lambda c: c.add(["z", "z"], VECTORS[:2]), lamina.DuplicateIdError),

@@ -1,8 +1,8 @@
 """Transactions: several writes, several collections, one version.
 
 Goal: all of it or nothing, each write seeing those before it. Method: a transaction that fails at its last write leaves
-everything as it was; Hypothesis plays random sequences of writes against dicts, each sequence in one transaction and one
-by one.
+everything as it was; Hypothesis plays random sequences of writes against dicts, each sequence in one transaction and
+one by one.
 """
 
 from __future__ import annotations
@@ -87,10 +87,15 @@ def test_later_writes_see_earlier_ones(store: Store) -> None:
 def test_whole_or_not_at_all(store: Store, last: Any, error: type[Exception]) -> None:
     docs, notes = store.get_collection("docs"), store.get_collection("notes")
     before = (docs.version, notes.version)
-    with pytest.raises(error), store.transaction() as tx:
-        tx["notes"].upsert([9], VECTORS[:1])
-        tx["docs"].delete(["a"])
-        last(tx)
+
+    def transact() -> None:
+        with store.transaction() as tx:
+            tx["notes"].upsert([9], VECTORS[:1])
+            tx["docs"].delete(["a"])
+            last(tx)
+
+    with pytest.raises(error):
+        transact()
     assert (docs.version, notes.version) == before
     assert (sorted(docs.ids()), sorted(notes.ids().tolist())) == (["a", "b"], [1, 2])
     store.verify()
@@ -126,6 +131,12 @@ def play(target: Any, write: tuple[str, list[str], list[dict[str, Any]]]) -> Non
     else:
         vectors = VECTORS[[ord(id) - ord("a") for id in wanted]]
         getattr(target, verb)(wanted, vectors, metadata[: len(wanted)])
+
+
+def transact(store: Store, batch: list[Any]) -> None:
+    with store.transaction() as tx:
+        for write in batch:
+            play(tx["docs"], write)
 
 
 def model(known: dict[str, Any], write: tuple[str, list[str], list[dict[str, Any]]]) -> dict[str, Any]:
@@ -167,13 +178,10 @@ def test_any_sequence_does_what_dicts_do(batches: list[list[Any]], together: boo
             except lamina.LaminaError:
                 expected, fails = known, True
             if fails:
-                with pytest.raises((lamina.DuplicateIdError, lamina.NotFoundError)), store.transaction() as tx:
-                    for write in batch:
-                        play(tx["docs"], write)
+                with pytest.raises((lamina.DuplicateIdError, lamina.NotFoundError)):
+                    transact(store, batch)
             elif together:
-                with store.transaction() as tx:
-                    for write in batch:
-                        play(tx["docs"], write)
+                transact(store, batch)
             else:
                 for write in batch:
                     play(docs, write)
