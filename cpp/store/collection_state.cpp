@@ -22,7 +22,8 @@ void require_known(const Manifest& manifest, const std::string& file, const Root
     throw CorruptionError(file, 0, "collection " + std::to_string(entry.id), std::to_string(manifest.collection));
   }
   if (manifest.version > entry.version) {
-    throw CorruptionError(file, 0, "at most version " + std::to_string(entry.version), std::to_string(manifest.version));
+    throw CorruptionError(file, 0, "at most version " + std::to_string(entry.version),
+                          std::to_string(manifest.version));
   }
   if (manifest.generations.empty()) throw CorruptionError(file, 0, "a generation", "none");
   if (manifest.generations.size() > 1) too_new(file, "a second generation");

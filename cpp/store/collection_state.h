@@ -47,7 +47,7 @@ struct CollectionState {
   std::unique_ptr<VectorSet> vectors;  // its parts are those of the first generation, in order
   Manifest manifest;                   // as published; `version`: frames up to it are in the segments
   FileRef manifest_ref;
-  bool writable = true;  // false: a newer build forbids this one to replace the manifest
+  bool writable = true;     // false: a newer build forbids this one to replace the manifest
   uint64_t version = 0;     // the last that touched the collection
   uint64_t last_frame = 0;  // version of the last frame in the sets
   uint64_t next_rid = 0;

@@ -120,7 +120,6 @@ std::optional<LoadedLog> Reader::read_log(const Root& root, uint64_t from) {
     if (log.scan.end == limit || log.scan.version(base) >= note->durable_version) return log;
     throw CorruptionError(log.path, log.scan.end, "whole frames up to " + std::to_string(limit), "none at this place");
   }
-  if (!is_newest(root.seq)) return {};
   read_to_end(log, root, note ? &*note : nullptr);
   const std::optional<LockNote> later = read_note(files_.fs(), paths_, root.store);
   const uint64_t now_shown = later ? later->log_number : 0;
