@@ -77,7 +77,8 @@ def _message(stream: bytes | bytearray, at: int, length: int) -> Message:
             Span(body.offset + _number(stream, where, "<q"), _number(stream, where + 8, "<q"))
             for where in header.structs(2, 16)
         ]
-        buffers = [span for span in buffers if 0 < span.length <= body.offset + body.length - span.offset]
+        ends = body.offset + body.length
+        buffers = [s for s in buffers if body.offset <= s.offset < s.offset + s.length <= ends]
     return Message(kind, Span(at, 8 + length + body.length), flatbuffer, body, spots, buffers)
 
 
