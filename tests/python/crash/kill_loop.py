@@ -220,9 +220,10 @@ class Loop:
         """Returns what was done; AssertionError, with what the failing process said, if a promise was broken."""
         readers = [self._start("read") for _ in range(READERS)]
         plan = self._plan(kills)
-        for hook in plan:
+        for number, hook in enumerate(plan, 1):
             self._one_kill(hook)
             self._run("check")
+            print(f"{number}/{kills}: {hook}, {self.board.acknowledged} batches", file=sys.stderr)
         end = max(self.board.acknowledged + 1, self.documents.batches + 1)
         self._run("write", "", str(end))
         self._run("check")
