@@ -1,5 +1,6 @@
 #include "store/loading.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/error.h"
@@ -33,7 +34,10 @@ void read_to_end(LoadedLog& log, const Root& root, const LockNote* note) {
   }
   if (!root.log.clean) {
     DurableProof proof{root.log.end, 0, root.version};
-    if (note != nullptr && note->log_number == root.log.number) proof.version = note->durable_version;
+    // The last frame of a killed writer is in doubt, torn or damaged alike; those before it must be there.
+    const bool shown = note != nullptr && note->log_number == root.log.number && note->durable_version > 0;
+    if (shown) proof.version = note->durable_version - 1;
+    log.last_missing = shown && log.scan.version(root.version) < note->durable_version;
     log.cut = judge_tail(bytes, log.header, log.path, log.scan, proof);
     return;
   }

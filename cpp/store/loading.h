@@ -26,7 +26,8 @@ struct LoadedLog {
   std::shared_ptr<const Mapping> mapping;
   LogHeader header;
   LogScan scan;
-  uint64_t cut = 0;  // bytes behind the end that never counted
+  uint64_t cut = 0;           // bytes behind the end that do not count
+  bool last_missing = false;  // the writer's note names one version more
 };
 
 // Maps the log and reads its header. CorruptionError, also if there is none.

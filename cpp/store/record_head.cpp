@@ -27,8 +27,17 @@ void RecordHead::put(NewRecords records) {
   char* text = texts_.back().get();
   for (uint32_t i = 0; i < count; ++i) {
     const RecordFields& fields = records.fields[i];
-    Row row{fields.rid, fields.version, fields.created_us, fields.updated_us, fields.content_hash,
-            intern_scope(fields.scope), 0, text, 0, i, blocks_.back().get()};
+    Row row{fields.rid,
+            fields.version,
+            fields.created_us,
+            fields.updated_us,
+            fields.content_hash,
+            intern_scope(fields.scope),
+            0,
+            text,
+            0,
+            i,
+            blocks_.back().get()};
     const Id id = records.ids.at(i);
     if (id_kind_ == IdKind::kInt) {
       row.int_id = std::get<int64_t>(id);
@@ -46,11 +55,13 @@ void RecordHead::put(NewRecords records) {
 }
 
 uint32_t RecordHead::find(Id id, uint32_t visible, const Bitmap& deleted) const {
-  return by_id_.find(hash_of(id), [&](uint32_t row) { return row < visible && !deleted.test(row) && id_at(row) == id; });
+  return by_id_.find(hash_of(id),
+                     [&](uint32_t row) { return row < visible && !deleted.test(row) && id_at(row) == id; });
 }
 
 uint32_t RecordHead::find_rid(uint64_t rid, uint32_t visible, const Bitmap& deleted) const {
-  return by_rid_.find(mix(rid), [&](uint32_t row) { return row < visible && !deleted.test(row) && at(row).rid == rid; });
+  return by_rid_.find(mix(rid),
+                      [&](uint32_t row) { return row < visible && !deleted.test(row) && at(row).rid == rid; });
 }
 
 Id RecordHead::id_at(uint32_t row) const {

@@ -42,8 +42,8 @@ class RecordHead {
     int64_t updated_us;
     ContentHash content_hash;
     const std::string* scope;
-    int64_t int_id;       // kInt
-    const char* text;     // kString
+    int64_t int_id;    // kInt
+    const char* text;  // kString
     uint32_t text_size;
     uint32_t row_in_block;
     const Block* block;

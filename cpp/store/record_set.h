@@ -88,11 +88,12 @@ class RecordSet {
   ~RecordSet();
   std::shared_ptr<const RecordView> view() const;
 
-  void put(NewRecords records);                       // a live row of the same rid is marked dead
+  void put(NewRecords records);  // a live row of the same rid is marked dead
   size_t erase(std::span<const uint64_t> rids);
-  // Sealing and merging. `sealed` holds the rows that were live in the head of `before` (`merged`: in its sealed parts),
-  // in rid order; it takes their place, and what died since is marked dead in it. Null: there were no live rows.
-  // REQUIRES: no put since `before` (replace_head); the parts of `before` are still the first ones (replace_parts).
+  // Sealing and merging. `sealed` holds the rows that were live in the head of `before` (`merged`: in its sealed
+  // parts), in rid order; it takes their place, and what died since is marked dead in it. Null: there were no live
+  // rows. REQUIRES: no put since `before` (replace_head); the parts of `before` are still the first ones
+  // (replace_parts).
   void replace_head(const RecordView& before, std::shared_ptr<const SealedRecords> sealed);
   void replace_parts(const RecordView& before, std::shared_ptr<const SealedRecords> merged);
 

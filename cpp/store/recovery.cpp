@@ -58,6 +58,7 @@ Recovery report_on(const LoadedLog& log, const Root& root) {
   report.note = "the last writer did not close the store; " + std::to_string(report.frames_replayed) +
                 " writes were read back from its log";
   if (log.cut > 0) report.note += ", and an unfinished one of " + std::to_string(log.cut) + " bytes was cut off";
+  if (log.last_missing) report.note += "; the last one that had been acknowledged does not read back and is lost";
   return report;
 }
 
