@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina import writes
 from lamina.closed import Closed
+from lamina.embedders import is_spec
 from lamina.errors import ClosedError, NotFoundError
 from lamina.models import Embed, Model, mismatch
 from lamina.snapshot import DEFAULT_INCLUDE, Snapshot
@@ -182,6 +183,8 @@ def bound(stored: Model, model: Model | str | None, embed: Embed | str | None, c
     named = Model(model) if isinstance(model, str) else model
     if named is not None and named != stored:
         raise mismatch(named, stored, doing="open", collection=collection)
+    if isinstance(embed, str) and embed != stored.name and is_spec(stored.name):
+        raise mismatch(Model(embed, dim=stored.dim, metric=stored.metric), stored, doing="open", collection=collection)
     if embed is not None:
         return stored.bind(embed)
     return stored if named is None or named.embed_with is None else named

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 EXACT_IN_DOUBLE = 1 << 53
+MOST_NESTED = 32  # levels of one value; Arrow refuses to read its own schemas from 64 on
 LARGE = {b"lamina.large": b"1"}  # marks a column of a collection's schema
 
 
@@ -209,9 +210,18 @@ def _array(name: object, values: Any) -> pa.Array:
             column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
             if isinstance(column, pa.ChunkedArray):  # older Arrow gives chunks back when there are none
                 column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-        return _plain(column)
+        column = _plain(column)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, TypeError) as error:
         raise TypeError(f"metadata column {name!r} cannot be one Arrow type: {error}") from error
+    if _depth(column.type) > MOST_NESTED:
+        raise ValueError(
+            f"metadata column {name!r} nests lists or dicts {MOST_NESTED} levels deep or deeper: flatten it"
+        )
+    return column
+
+
+def _depth(kind: pa.DataType) -> int:
+    return 1 + max((_depth(kind.field(at).type) for at in range(kind.num_fields)), default=0)
 
 
 def _values(values: Any) -> Any:

@@ -6,6 +6,7 @@ A message says what was wrong with which value, and what to do about it.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 __all__ = [
     "ClosedError",
@@ -69,6 +70,10 @@ class _FileError(LaminaError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+    def __reduce__(self) -> Any:  # OSError keeps these outside of __dict__
+        state = {"errno": self.errno, "filename": self.filename, "strerror": self.strerror}
+        return type(self), self.args, {**self.__dict__, **state}
 
 
 class CorruptionError(_FileError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from lamina import _core, vectors
+from lamina.errors import StorageError
 from lamina.hits import BatchHits, Hits, hits_of
 
 if TYPE_CHECKING:
@@ -180,9 +181,13 @@ class Index:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the index to one file, durable when this returns; what `path` named before is replaced whole.
 
-        Raises `StorageError` (disk full, no permission); what `path` named before is then still there.
+        Raises `StorageError` (disk full, no permission, or what is there is no regular file); what `path` named before
+        is then still there. A symbolic link stays, and what it leads to is replaced.
         """
-        self._core.save(os.fspath(path))
+        target = os.path.realpath(_path(path))
+        if os.path.exists(target) and not os.path.isfile(target):
+            raise StorageError(f"{target}: not a regular file: an index is not saved over it", path=target)
+        self._core.save(target)
 
     @staticmethod
     def open(path: str | os.PathLike[str], *, verify: bool = False, threads: int | None = None) -> Index:
@@ -194,7 +199,7 @@ class Index:
         this version of lamina cannot read it.
         """
         index = Index.__new__(Index)
-        index._core = _core.Index.open(os.fspath(path), verify, _threads(threads) or 0)
+        index._core = _core.Index.open(_path(path), verify, _threads(threads) or 0)
         index._metric = index._core.metric
         return index
 
@@ -247,3 +252,10 @@ def _whole(name: str, value: Any, least: int, most: int) -> int:
 
 def _threads(threads: int | None) -> int | None:
     return None if threads is None else _whole("threads", threads, 1, 65_536)
+
+
+def _path(path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path)
+    if "\0" in text:
+        raise ValueError(f"a path holds no null byte: {text!r}")
+    return text

@@ -21,7 +21,7 @@ from lamina import _core
 from lamina.closed import Closed
 from lamina.errors import ClosedError, NotFoundError
 from lamina.maintenance import Maintainer
-from lamina.writes import Delete, Put, Update, Write, kind_of, of_kind
+from lamina.writes import Delete, Put, Update, Write, kind_of, of_kind, refuse_what_cannot_be
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,11 +152,13 @@ class Shared:
         )  # fmt: skip
         return made
 
-    def admit(self, collection: Collection, write: Write, if_version: int | None) -> tuple[Write, int | None]:
+    def admit(
+        self, collection: Collection, write: Write, if_version: int | None, alone: bool
+    ) -> tuple[Write, int | None]:
         """The write as its collection takes it, which knows the kind of its ids and its columns before they come.
 
         Also the version that the write needs: what the collection has now learnt may have made another one. TypeError
-        for ids of the other kind, and for a column that changes its type.
+        for ids of the other kind, and for a column that changes its type. `alone`: no other write comes with it.
         """
         snapshot = collection._take()
         settings = Settings.of(snapshot.settings)
@@ -166,6 +168,7 @@ class Shared:
                 write.ids = of_kind(write.ids[:0] if undecided else write.ids, snapshot.id_kind, collection.name)
             return write, if_version
         if settings.admit(write) is not settings:
+            refuse_what_cannot_be(write, snapshot, if_version, collection.name, alone)
             if_version = self._settle(collection, write, if_version)
         write.ids = of_kind(write.ids, collection._take().id_kind, collection.name)
         return write, if_version

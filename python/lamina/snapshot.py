@@ -187,6 +187,8 @@ class Snapshot:
 
     def _of_served_model(self, query: Any, model: Model | None) -> Any:
         """The query, if `model` and its tag name the model that made the stored vectors. ModelMismatchError."""
+        if model is not None and not isinstance(model, Model):
+            raise TypeError(f"model= is a lamina.Model, not {model!r}")
         for named in (model, query.model if isinstance(query, TaggedVectors) else None):
             if named is not None and named != self.model:
                 raise mismatch(named, self.model, doing="search", collection=self.name)

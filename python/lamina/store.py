@@ -174,7 +174,10 @@ class Store:
         """
         self._writable()
         tx = Transaction(self)
-        yield tx
+        try:
+            yield tx
+        finally:
+            tx.end()
         tx.results = self._commit(tx.planned)
 
     def sync(self) -> None:
@@ -283,7 +286,7 @@ class Store:
         for collection, write, if_version in planned:
             name = collection.name
             target = Target(name, collection.model)
-            write, if_version = self._shared.admit(collection, write, if_version)
+            write, if_version = self._shared.admit(collection, write, if_version, len(planned) == 1)
             if name not in bases:
                 snapshot = collection._take()
                 bases[name], versions[name] = Base(name, snapshot, self._shared.cache), snapshot.version

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina import _core
-from lamina.errors import DuplicateIdError
+from lamina.errors import ConflictError, DuplicateIdError, InvalidVectorError, NotFoundError
 from lamina.models import Model, TaggedVectors, mismatch
 from lamina.vectors import as_int_ids, as_str_ids, as_vectors
 
@@ -223,6 +223,8 @@ def _merge(old: pa.RecordBatch, new: pa.RecordBatch, given: dict[str, pa.Array])
 
 
 def _check_model(target: Target, model: Model | None) -> None:
+    if model is not None and not isinstance(model, Model):
+        raise TypeError(f"model= is a lamina.Model, not {model!r}")
     if model is not None and model != target.model:
         raise mismatch(model, target.model, doing="write", collection=target.name)
 
@@ -266,9 +268,33 @@ def _hashes(texts: pa.Array) -> NDArray[np.uint8]:
     return codec.content_hashes(texts.to_pylist())
 
 
+def refuse_what_cannot_be(
+    write: Put | Update, snapshot: _core.Snapshot, if_version: int | None, collection: str, alone: bool
+) -> None:
+    """Raises what the core would, before a collection learns the columns and the kind of ids of this write.
+
+    The core decides in the end; this keeps a write that is refused from leaving a trace. Whether records are there is
+    only asked where no earlier write of a transaction can change it.
+    """
+    if if_version is not None and if_version != snapshot.version:
+        raise ConflictError(f"collection {collection!r} is at version {snapshot.version}, not at {if_version}")
+    _refuse_repeated(write.ids)
+    if write.vectors is not None and write.vectors.dtype.kind == "f" and not np.isfinite(write.vectors).all():
+        raise InvalidVectorError("a vector holds NaN or infinity")
+    if not alone or not len(write.ids):
+        return
+    there = np.zeros(len(write.ids), np.bool_)
+    if len(snapshot) and kind_of(write.ids) == snapshot.id_kind:
+        there = snapshot.find(write.ids) != np.uint64(_core.NO_REF)
+    if isinstance(write, Put) and write.verb == "add" and there.any():
+        raise DuplicateIdError(f"id {listed(write.ids)[int(there.argmax())]!r} is there already: upsert replaces it")
+    if isinstance(write, Update) and not there.all():
+        raise NotFoundError(f"no record {listed(write.ids)[int(there.argmin())]!r} in {collection!r} to update")
+
+
 def _refuse_repeated(ids: Ids) -> None:
     seen: set[Any] = set()
     for id in listed(ids):
         if id in seen:
-            raise DuplicateIdError(f"id {id!r} stands twice in one update")
+            raise DuplicateIdError(f"id {id!r} stands twice in one write")
         seen.add(id)
