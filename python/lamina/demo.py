@@ -17,11 +17,11 @@ import lamina
 from lamina.sources import Item
 
 QUESTIONS = (
-    "read rows from a CSV file",
-    "run a command in a child process and capture its output",
-    "compress data with gzip",
-    "days between two dates",
-    "a queue that several threads share",
+    "read and write CSV files",
+    "join two path components",
+    "compress a bytes object with gzip",
+    "insert an item into a sorted list and keep it sorted",
+    "create a temporary directory",
 )
 NOT_FOR_READERS = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "site-packages", "__pycache__", "encodings"}
 EDITED = 25
