@@ -37,6 +37,6 @@ def test_the_demo_keeps_its_promises(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "refused: its distances would look right and mean nothing" in out
     assert "must not be" not in out
     assert re.search(r"Verifying every byte … .*\n  .*sound", out)
-    assert "csv" in out.partition("CSV file”")[2].splitlines()[1]
+    assert "csv" in out.partition("CSV files”")[2].splitlines()[1]
     with lamina.open(tmp_path / "kept.lamina", read_only=True) as store:
         assert len(store.get_collection("docs")) == texts
