@@ -125,18 +125,56 @@ py::dict fields_at(const PythonSnapshot& self, const Refs& refs) {
   py::array_t<uint64_t> rid(n), version(n);
   py::array_t<int64_t> created(n), updated(n);
   py::array_t<uint8_t> hash({n, py::ssize_t{16}});
+  std::vector<RecordFields> fields;
+  fields.reserve(all.size());
+  uint64_t* const rids = rid.mutable_data();
+  uint64_t* const versions = version.mutable_data();
+  int64_t* const created_us = created.mutable_data();
+  int64_t* const updated_us = updated.mutable_data();
+  uint8_t* hashes = hash.mutable_data();
+  {
+    const py::gil_scoped_release released;
+    for (size_t i = 0; i < all.size(); ++i) {
+      fields.push_back(records.fields_at(all[i]));
+      rids[i] = fields[i].rid;
+      versions[i] = fields[i].version;
+      created_us[i] = fields[i].created_us;
+      updated_us[i] = fields[i].updated_us;
+      hashes = std::ranges::copy(fields[i].content_hash, hashes).out;
+    }
+  }
   py::list scope;
-  for (size_t i = 0; i < all.size(); ++i) {
-    const RecordFields fields = records.fields_at(all[i]);
-    rid.mutable_data()[i] = fields.rid;
-    version.mutable_data()[i] = fields.version;
-    created.mutable_data()[i] = fields.created_us;
-    updated.mutable_data()[i] = fields.updated_us;
-    std::ranges::copy(fields.content_hash, hash.mutable_data() + i * fields.content_hash.size());
-    scope.append(to_python(fields.scope));
+  py::object name = py::str("");
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (i == 0 || fields[i].scope != fields[i - 1].scope) name = to_python(fields[i].scope);
+    scope.append(name);
   }
   return py::dict("rid"_a = rid, "version"_a = version, "created_us"_a = created, "updated_us"_a = updated,
                   "content_hash"_a = hash, "scope"_a = scope);
+}
+
+py::dict provenance_at(const PythonSnapshot& self, const Refs& refs) {
+  const RecordView& records = *self.snapshot->records;
+  const View& view = *self.snapshot->vectors;
+  const std::vector<RecordRef> all = from_refs(records, refs);
+  const auto n = static_cast<py::ssize_t>(all.size());
+  py::array_t<bool> present(n);
+  py::array_t<uint8_t> made_from({n, py::ssize_t{16}});
+  py::array_t<int64_t> embedded(n);
+  bool* const has = present.mutable_data();
+  uint8_t* hashes = made_from.mutable_data();
+  int64_t* const embedded_us = embedded.mutable_data();
+  {
+    const py::gil_scoped_release released;
+    for (size_t i = 0; i < all.size(); ++i) {
+      View::RowRef where;
+      has[i] = view.find(records.fields_at(all[i]).rid, &where);
+      const Provenance provenance = has[i] ? view.provenance_at(where) : Provenance{};
+      hashes = std::ranges::copy(provenance.content_hash, hashes).out;
+      embedded_us[i] = provenance.embedded_at_us;
+    }
+  }
+  return py::dict("has_vector"_a = present, "made_from"_a = made_from, "embedded_us"_a = embedded);
 }
 
 py::tuple vectors_at(const PythonSnapshot& self, const Refs& refs) {
@@ -252,6 +290,8 @@ A *ref* (uint64) names a record of this snapshot, and of no other; NO_REF stands
       .def("ids_at", &ids_at, "refs"_a, "int64, or objects (str).")
       .def("fields_at", &fields_at, "refs"_a,
            "Arrays rid, version, created_us, updated_us, content_hash (n, 16); list scope.")
+      .def("provenance_at", &provenance_at, "refs"_a,
+           "Arrays has_vector, made_from (n, 16), embedded_us; zero where the record has no vector.")
       .def("vectors_at", &vectors_at, "refs"_a,
            "(n, dim) float32 or packed uint8, zero where the record has none, and which ones have one.")
       .def("blocks_at", &blocks_at, "refs"_a,

@@ -78,8 +78,8 @@ struct WriteOp {
   std::span<const VectorFate> fates;          // puts: one a row
   const float* vectors = nullptr;             // the given rows' vectors back to back (packed bits for kHamming)
   Fingerprint fingerprint{};                  // of the model that made them; another than served: ModelMismatchError
-  std::string scope;
-  std::optional<uint64_t> if_version;  // the collection's version must still be this: ConflictError
+  std::string scope;                          // that writes the records; an update leaves them the one that they have
+  std::optional<uint64_t> if_version;         // the collection's version must still be this: ConflictError
 };
 
 struct WriteResult {

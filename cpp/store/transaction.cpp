@@ -85,6 +85,7 @@ class Transaction::Rids {
   struct Known {
     uint64_t rid;
     int64_t created_us;
+    std::string_view scope;
   };
 
   explicit Rids(CollectionState& state) : collection(state), next_rid(state.next_rid), view_(state.records->view()) {}
@@ -94,7 +95,7 @@ class Transaction::Rids {
     const RecordRef where = cleared_ ? RecordRef{} : view_->find(id);
     if (!where.found()) return {};
     const RecordFields fields = view_->fields_at(where);
-    return Known{fields.rid, fields.created_us};
+    return Known{fields.rid, fields.created_us, fields.scope};
   }
   void put(Id id, Known known) { changes_[id] = known; }
   void erase(Id id) { changes_[id] = std::nullopt; }
@@ -179,9 +180,10 @@ void Transaction::put(const WriteOp& op, Rids& rids) {
                           "'; add or upsert makes it");
     }
     ++(known ? result.updated : result.added);
-    if (!known) known = Rids::Known{rids.next_rid++, now_us_};
+    if (!known) known = Rids::Known{rids.next_rid++, now_us_, {}};
+    if (op.verb != Verb::kUpdate) known->scope = op.scope;
     rids.put(id, *known);
-    memory.fields.push_back({known->rid, version_, known->created_us, now_us_, op.content_hash[row], op.scope});
+    memory.fields.push_back({known->rid, version_, known->created_us, now_us_, op.content_hash[row], known->scope});
     if (op.fates[row] == VectorFate::kGiven) memory.provenance.push_back({op.content_hash[row], now_us_});
   }
   if (op.ids.size() == 0) return;

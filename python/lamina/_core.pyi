@@ -170,6 +170,8 @@ class Snapshot:
         """int64, or objects (str)."""
     def fields_at(self, refs: NDArray[np.uint64]) -> dict[str, Any]:
         """Arrays rid, version (uint64), created_us, updated_us (int64), content_hash (n, 16) uint8; list scope."""
+    def provenance_at(self, refs: NDArray[np.uint64]) -> dict[str, Any]:
+        """Of each record's vector: has_vector (bool), made_from (n, 16) uint8, embedded_us (int64); zero: none."""
     def vectors_at(self, refs: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """(n, dim) float32 (or packed uint8), zero where the record has none, and which ones have one."""
     def blocks_at(self, refs: NDArray[np.uint64]) -> list[tuple[Block, NDArray[np.uint32], NDArray[np.int64]]]:

@@ -85,6 +85,7 @@ class Put:
     hashes: NDArray[np.uint8]
     fates: NDArray[np.uint8]
     vectors: NDArray[Any] | None
+    scope: str = ""  # who writes the records: "" for plain writes
 
     def op(self, target: Target, if_version: int | None) -> _core.WriteOp:
         from lamina import codec
@@ -98,6 +99,7 @@ class Put:
             fates=self.fates,
             vectors=self.vectors,
             fingerprint=target.model.digest,
+            scope=self.scope,
             if_version=if_version,
         )
 
