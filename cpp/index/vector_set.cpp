@@ -67,6 +67,21 @@ void mark_repeats(const HeadRows& rows, uint32_t first, std::vector<uint32_t>& d
   }
 }
 
+// The row of a part in which each rid occurs once at most; kNoRow if none has this one.
+uint32_t find_in(const Part& part, uint64_t rid) {
+  const uint32_t* const end = part.rid_order + part.rows;
+  const auto* at = std::lower_bound(part.rid_order, end, rid,
+                                    [&](uint32_t row, uint64_t wanted) { return part.rids[row] < wanted; });
+  return at != end && part.rids[*at] == rid ? *at : kNoRow;
+}
+
+void require_begins_with(const View& now, const View& before) {
+  const auto same = [](const View::SealedPart& a, const View::SealedPart& b) { return a.part == b.part; };
+  const auto [end, ignored] =
+      std::mismatch(before.parts.begin(), before.parts.end(), now.parts.begin(), now.parts.end(), same);
+  if (end != before.parts.end()) throw std::logic_error("parts have been replaced that were to be merged");
+}
+
 }  // namespace
 
 struct VectorSet::State {
@@ -159,21 +174,33 @@ void VectorSet::replace_head(std::shared_ptr<const Part> sealed) {
   state_->publish(std::move(next));
 }
 
+void VectorSet::replace_part(const Part& held, std::shared_ptr<const Part> same) {
+  View next = *view();
+  const auto place = std::find_if(next.parts.begin(), next.parts.end(),
+                                  [&](const View::SealedPart& sealed) { return sealed.part.get() == &held; });
+  if (place == next.parts.end() || same->rows != held.rows) throw std::logic_error("no part of this set");
+  place->part = std::move(same);
+  state_->publish(std::move(next));
+}
+
 void VectorSet::replace_all(const View& before, std::shared_ptr<const Part> merged) {
+  View next = *view();
+  require_begins_with(next, before);
+  const Bitmap died = merged ? died_since(before, *merged) : Bitmap();
+  if (before.head) place_head(next, copy_head(next, before.head_rows, 0));
+  next.parts.erase(next.parts.begin(), next.parts.begin() + static_cast<ptrdiff_t>(before.parts.size()));
+  if (merged && merged->rows != 0) next.parts.insert(next.parts.begin(), {std::move(merged), died});
+  count_live(next);
+  state_->publish(std::move(next));
+}
+
+Bitmap VectorSet::died_since(const View& before, const Part& merged) const {
   const std::shared_ptr<const View> now = view();
-  if (now->parts.size() != before.parts.size()) throw std::logic_error("a part was sealed during the merge");
-  View next;
-  next.spec = now->spec;
-  place_head(next, copy_head(*now, before.head_rows, 0));
-  if (merged && merged->rows != 0) {
-    const uint32_t rows = merged->rows;
-    next.parts.push_back({std::move(merged), Bitmap(rows)});
-  }
-  // What was live before and is not now.
-  Dead dead(next);
+  require_begins_with(*now, before);
+  std::vector<uint32_t> died;
   const auto drop = [&](uint64_t rid) {
-    View::RowRef where;
-    if (next.find(rid, &where) && where.part < next.parts.size()) dead.mark(where);
+    const uint32_t row = find_in(merged, rid);
+    if (row != kNoRow) died.push_back(row);
   };
   for (size_t i = 0; i < before.parts.size(); ++i) {
     const Part& part = *before.parts[i].part;
@@ -183,8 +210,7 @@ void VectorSet::replace_all(const View& before, std::shared_ptr<const Part> merg
     const Bitmap later = now->head_deleted.resized(before.head_rows);
     later.without(before.head_deleted).for_each([&](uint32_t row) { drop(before.head->rows().rid(row)); });
   }
-  bury(next, dead);
-  state_->publish(std::move(next));
+  return Bitmap(merged.rows).with(died);
 }
 
 }  // namespace lamina

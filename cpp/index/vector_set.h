@@ -101,11 +101,16 @@ class VectorSet {
   // The head has become `sealed` (the same rows, now in a file): it takes its place in the next view. Rows added since
   // they were frozen move to a new head.
   void replace_head(std::shared_ptr<const Part> sealed);
+  // `same` has the rows of the part `held`, in their order, somewhere else: it takes its place.
+  void replace_part(const Part& held, std::shared_ptr<const Part> same);
   // A new part of the live rows of `view`'s sealed parts and head, built afresh: ordered, every row findable, measured.
   static std::shared_ptr<const Part> rebuild(const View& view, int threads);
   // `merged` holds the rows that were live in `before`; what was deleted or replaced since is marked dead in it, and
-  // what was added since stays in the head.  REQUIRES: no head was sealed since `before`.
+  // what was added since stays where it is. REQUIRES: the parts of `before` are still the first ones; no head was
+  // sealed since, if `before` has one.
   void replace_all(const View& before, std::shared_ptr<const Part> merged);
+  // The rows of `merged` that were live in `before` and are not now.
+  Bitmap died_since(const View& before, const Part& merged) const;
 
  private:
   struct State;

@@ -113,6 +113,7 @@ class FaultFileSystem::Step {
     if (!verdict.fault) return;
     if (verdict.fault->half_write && half) half();
     if (verdict.fault->effect) verdict.fault->effect(path);
+    if (verdict.fault->error == 0) return;
     throw StorageError(verdict.fault->error, path, to_string(operation));
   }
   ~Step() {

@@ -46,14 +46,14 @@ struct OperationRule {
   uint64_t nth = 0;
 };
 
-// The operation throws StorageError(error) instead of being done. A power cut at the nth operation is {.rule = {.nth =
-// n}, .sticky = true}, and then MemoryFileSystem::after_power_cut().
+// The operation throws StorageError(error) instead of being done; with error 0 it is done, after `effect`. A power cut
+// at the nth operation is {.rule = {.nth = n}, .sticky = true}, and then MemoryFileSystem::after_power_cut().
 struct Fault {
   OperationRule rule = {};
   int error = 5;            // EIO
   bool sticky = false;      // and so does every later one that fits
   bool half_write = false;  // of a write, the first half of the bytes is written before
-  std::function<void(const std::string& path)> effect = {};  // called before throwing: MemoryFileSystem::lose_unsynced
+  std::function<void(const std::string& path)> effect = {};  // called first: MemoryFileSystem::lose_unsynced, a delay
 };
 
 enum class Moment { kBefore, kAfter };

@@ -44,14 +44,14 @@ struct CollectionState {
   uint64_t id = 0;
   std::shared_ptr<const CollectionSpec> spec;
   std::unique_ptr<RecordSet> records;  // its parts are manifest.records, in order
-  std::unique_ptr<VectorSet> vectors;  // its parts are those of the first generation, in order
-  Manifest manifest;                   // as published; `version`: frames up to it are in the segments
+  // Its parts are those of the first generation, in order, and then those in memory: of heads that are being sealed.
+  std::unique_ptr<VectorSet> vectors;
+  Manifest manifest;  // as published; `version`: frames up to it are in the segments
   FileRef manifest_ref;
   bool writable = true;     // false: a newer build forbids this one to replace the manifest
   uint64_t version = 0;     // the last that touched the collection
   uint64_t last_frame = 0;  // version of the last frame in the sets
   uint64_t next_rid = 0;
-  uint64_t epoch = 0;  // another one whenever the sets' parts are
   std::shared_ptr<CollectionHandle> handle;
 
   const std::string& name() const { return handle->name(); }

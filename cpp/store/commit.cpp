@@ -1,5 +1,5 @@
-// How a write becomes true: resolved, appended, applied, synced, shown to readers, acknowledged. Writers that wait for
-// their turn are served together by the first of them, and share one sync.
+// How a write becomes true: resolved, appended, applied, synced, shown to readers, acknowledged. Those that come while
+// others are served wait in a queue, are served together by the first of them, and share one sync.
 #include <algorithm>
 
 #include "base/error.h"
@@ -27,33 +27,44 @@ std::vector<WriteResult> Writer::write(std::span<const WriteOp> operations) {
   check_operations(operations, codec_);
   Request request;
   request.operations = operations;
-  {
-    const std::lock_guard lock(queue_mutex_);
-    queue_.push_back(&request);
-  }
-  {
-    const std::lock_guard lock(turn_);
-    if (!request.served) serve_queue();
-  }
+  if (must_serve(request)) serve_queue();
   if (request.error) std::rethrow_exception(request.error);
+  bound_log();
   return std::move(request.results);
+}
+
+// Waits until the request has been served (false), or nobody is about to and its writer must.
+bool Writer::must_serve(Request& request) {
+  std::unique_lock lock(queue_mutex_);
+  queue_.push_back(&request);
+  served_.wait(lock, [&] { return request.served || !serving_; });
+  if (request.served) return false;
+  serving_ = true;
+  return true;
 }
 
 void Writer::serve_queue() {
   std::vector<Request*> waiting;
   {
-    const std::lock_guard lock(queue_mutex_);
-    waiting.assign(queue_.begin(), queue_.end());
-    queue_.clear();
-  }
-  try {
-    serve(waiting);
-  } catch (...) {  // what was appended may or may not be durable; what was not, is not
-    for (Request* request : waiting) {
-      if (!request->error) request->error = std::current_exception();
+    const std::lock_guard turn(turn_);
+    {
+      const std::lock_guard lock(queue_mutex_);
+      waiting.swap(queue_);
+    }
+    try {
+      serve(waiting);
+    } catch (...) {  // what was appended may or may not be durable; what was not, is not
+      for (Request* request : waiting) {
+        if (!request->error) request->error = std::current_exception();
+      }
     }
   }
-  for (Request* request : waiting) request->served = true;
+  {
+    const std::lock_guard lock(queue_mutex_);
+    for (Request* request : waiting) request->served = true;
+    serving_ = false;
+  }
+  served_.notify_all();
 }
 
 void Writer::serve(std::span<Request* const> requests) {
@@ -77,7 +88,7 @@ void Writer::serve(std::span<Request* const> requests) {
   ledger_->show();
   for (CollectionState* collection : touched) collection->show();
   catalog_.set_version(ledger_->version());
-  seal_if_due();
+  log_bytes_ = ledger_->log_bytes();
 }
 
 void Writer::append(Request& request, std::vector<CollectionState*>& touched) {
@@ -110,15 +121,21 @@ bool Writer::sync_is_due() const {
   return options_.durability == Durability::kFsync || std::chrono::steady_clock::now() - last_sync_ >= kSyncInterval;
 }
 
-// A write that is acknowledged stays so if sealing fails: the log merely grows on, until a later one tries again.
-void Writer::seal_if_due() {
-  constexpr uint64_t kPatience = 4;  // how far the log may grow under a merge, which a seal would undo
-  if (ledger_->log_bytes() < (merging_ ? kPatience * options_.log_limit : seal_at_)) return;
+// Sealing is for maintenance. Where it does not come to it, the writer who finds the log half as large again as it
+// should be seals, beside the others; where the log is twice as large, all wait for that. A write that is acknowledged
+// stays so if sealing fails: the log merely grows on.
+void Writer::bound_log() {
+  const uint64_t bytes = log_bytes_;
+  if (bytes < seal_at_ + options_.log_limit / 2) return;
+  std::unique_lock sealing(sealing_, std::defer_lock);
+  if (bytes >= seal_at_ + options_.log_limit) {
+    sealing.lock();
+  } else if (!sealing.try_lock()) {
+    return;
+  }
   try {
-    lamina::seal(*shop_);
-    seal_at_ = options_.log_limit;
+    seal_if_due();
   } catch (const std::exception&) {
-    seal_at_ = ledger_->log_bytes() + options_.log_limit / 8;
   }
 }
 

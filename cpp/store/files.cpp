@@ -118,13 +118,19 @@ NewFiles::~NewFiles() {
   numbers_.settle(taken_);
 }
 
-uint64_t NewFiles::add_number() {
+uint64_t NewFiles::take_number() {
   taken_.push_back(numbers_.take());
   return taken_.back();
 }
 
+uint64_t NewFiles::add_log() {
+  const uint64_t number = take_number();
+  paths_.push_back(files_.paths().log_file(number));
+  return number;
+}
+
 FileRef NewFiles::add(std::string_view extension, const std::function<FileRef(Publication&)>& write) {
-  const uint64_t number = add_number();
+  const uint64_t number = take_number();
   const std::string name = numbered_name(number, extension);
   Publication out(files_.fs(), files_.paths().scratch, name);
   FileRef ref = write(out);

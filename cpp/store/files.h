@@ -74,10 +74,12 @@ class NewFiles {
 
   FileRef add(std::string_view extension, const std::function<FileRef(Publication& out)>& write);
   FileRef add_document(std::string_view extension, Bytes document);
-  uint64_t add_number();         // of a file that the caller makes, and removes if this fails
+  uint64_t add_log();            // the number of a log that the caller makes
   void keep() { kept_ = true; }  // a root names them, or may name them
 
  private:
+  uint64_t take_number();
+
   OpenFiles& files_;
   FileNumbers& numbers_;
   bool kept_ = false;

@@ -113,10 +113,6 @@ Root Ledger::next_root(bool takes_version) const {
   return next;
 }
 
-std::unique_ptr<Log> Ledger::new_log(NewFiles& files) {
-  return Log::create(files_.fs(), files_.paths(), {root_.store, files.add_number(), root_.timeline});
-}
-
 void Ledger::publish(Root next, NewFiles& files, std::unique_ptr<Log> fresh) {
   sync();
   const Log& log = fresh ? *fresh : *log_;

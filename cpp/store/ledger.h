@@ -33,6 +33,7 @@ class Ledger {
   const Root& root() const { return root_; }
   uint64_t version() const { return version_; }  // of what was appended or published last
   uint64_t log_bytes() const { return log_->end(); }
+  const LogHeader& log_header() const { return log_->header(); }
 
   void require_sound() const;  // StorageError if poisoned
   bool poisoned() const { return !poison_.empty(); }
@@ -47,9 +48,9 @@ class Ledger {
   // A root like the newest, to be changed and published. It takes a version of its own if `takes_version`.
   Root next_root(bool takes_version) const;
   // Makes `next` the newest root, with all of the log before it durable, and sweeps what it no longer names.
-  // `fresh`, if any, becomes the log: `next` has all that is in the present one. `files` are kept if all goes well.
+  // `fresh`, if any, becomes the log: it is durable, and what of the present one it lacks is in `next`. `files` are
+  // kept if all goes well.
   void publish(Root next, NewFiles& files, std::unique_ptr<Log> fresh = nullptr);
-  std::unique_ptr<Log> new_log(NewFiles& files);
 
   // Removes leftovers; failures count for nothing. Returns how many there were.
   uint64_t sweep(bool scratch_too);

@@ -1,6 +1,6 @@
 #include "store/structure.h"
 
-#include <stdexcept>
+#include <algorithm>
 
 namespace lamina {
 namespace {
@@ -39,6 +39,17 @@ bool due(const Census& census) {
 
 bool improvable(const Census& census) { return census.parts > 1 || census.dead > 0; }
 
+bool begins_with(const std::vector<SegmentRef>& now, const std::vector<SegmentRef>& before) {
+  const auto same = [](const SegmentRef& a, const SegmentRef& b) { return a.file == b.file; };
+  return std::mismatch(before.begin(), before.end(), now.begin(), now.end(), same).first == before.end();
+}
+
+template <class Opened>
+void replace_first(std::vector<SegmentRef>& segments, size_t count, const WrittenSegment<Opened>& merged) {
+  segments.erase(segments.begin(), segments.begin() + static_cast<ptrdiff_t>(count));
+  if (merged.opened) segments.insert(segments.begin(), merged.ref);
+}
+
 }  // namespace
 
 MergePlan plan_upkeep(const CollectionState& collection) {
@@ -56,33 +67,40 @@ Merge::Merge(Workshop& shop, std::shared_ptr<CollectionState> collection, MergeP
     : shop_(shop),
       collection_(std::move(collection)),
       plan_(plan),
-      epoch_(collection_->epoch),
-      generation_(collection_->served()),
+      manifest_before_(collection_->manifest),
       records_before_(parts_of(*collection_->records->view())),
-      vectors_before_(parts_of(*collection_->vectors->view())),
+      vectors_before_(first_parts_of(*collection_->vectors->view(), collection_->served().segments.size())),
       added_(shop.open, shop.numbers),
       files_(shop.open, added_, shop.codec) {}
 
 void Merge::build(int threads) {
   if (plan_.records) records_ = files_.write_records(records_before_);
   if (!plan_.vectors || vectors_before_.live == 0) return;
-  vectors_ = files_.write_vectors(VectorSet::rebuild(vectors_before_, threads), generation_);
+  vectors_ = files_.write_vectors(VectorSet::rebuild(vectors_before_, threads), manifest_before_.generations.front());
 }
 
-// The manifest names no bitmap of a merged segment: what died since its view was taken is in the log behind the
-// manifest's version, since the last seal, and dies again when that is replayed.
+// What died since the merge took its view is in the log behind the manifest's version, and dies again when that is
+// replayed: a bitmap is needed only where the head was sealed meanwhile.
 bool Merge::publish() {
   const auto found = shop_.collections.find(collection_->id);
-  if (found == shop_.collections.end() || found->second != collection_ || collection_->epoch != epoch_) return false;
+  if (found == shop_.collections.end() || found->second != collection_) return false;
   Manifest manifest = collection_->manifest;
   Generation& served = manifest.generations.front();
+  const Generation& served_before = manifest_before_.generations.front();
+  if (!begins_with(manifest.records, manifest_before_.records)) return false;
+  if (!begins_with(served.segments, served_before.segments)) return false;
+  const bool sealed_since = manifest.version != manifest_before_.version;
   if (plan_.records) {
-    manifest.records.clear();
-    if (records_.opened) manifest.records.push_back(records_.ref);
+    if (sealed_since && records_.opened) {
+      files_.write_deleted(records_.ref, collection_->records->died_since(records_before_, *records_.opened));
+    }
+    replace_first(manifest.records, manifest_before_.records.size(), records_);
   }
   if (plan_.vectors) {
-    served.segments.clear();
-    if (vectors_.opened) served.segments.push_back(vectors_.ref);
+    if (sealed_since && vectors_.opened) {
+      files_.write_deleted(vectors_.ref, collection_->vectors->died_since(vectors_before_, *vectors_.opened));
+    }
+    replace_first(served.segments, served_before.segments.size(), vectors_);
   }
   Root root = shop_.ledger.next_root(false);
   const FileRef ref = files_.write_manifest(manifest);
@@ -91,7 +109,6 @@ bool Merge::publish() {
   try {
     collection_->manifest = std::move(manifest);
     collection_->manifest_ref = ref;
-    ++collection_->epoch;
     if (plan_.records) collection_->records->replace_parts(records_before_, records_.opened);
     if (plan_.vectors) collection_->vectors->replace_all(vectors_before_, vectors_.opened);
     collection_->show();

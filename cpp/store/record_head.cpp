@@ -21,10 +21,11 @@ void RecordHead::put(NewRecords records) {
   rows_storage_.reserve(uint64_t{rows_} + count);
   size_t text_bytes = 0;
   for (std::string_view text : records.ids.strings) text_bytes += text.size();
-  texts_.push_back(std::make_unique<char[]>(text_bytes));
-  blocks_.push_back(std::make_unique<const Block>(Block{reserve_block_keys(1), count, std::move(records.columns)}));
+  auto texts = std::make_unique<char[]>(text_bytes);
+  char* text = texts.get();
+  blocks_.push_back(
+      std::make_shared<const Block>(Block{reserve_block_keys(1), count, std::move(records.columns), std::move(texts)}));
 
-  char* text = texts_.back().get();
   for (uint32_t i = 0; i < count; ++i) {
     const RecordFields& fields = records.fields[i];
     Row row{fields.rid,
@@ -47,11 +48,29 @@ void RecordHead::put(NewRecords records) {
       std::memcpy(text, id_text.data(), id_text.size());
       text += id_text.size();
     }
-    new (rows_storage_.row(rows_ + i)) Row(row);
-    by_id_.add(hash_of(id));
-    by_rid_.add(mix(fields.rid));
+    append(row);
   }
-  rows_ += count;
+}
+
+void RecordHead::append(const Row& row) {
+  new (rows_storage_.row(rows_)) Row(row);
+  by_id_.add(hash_of(id_of(row)));
+  by_rid_.add(mix(row.rid));
+  ++rows_;
+}
+
+std::shared_ptr<RecordHead> RecordHead::tail(uint32_t first) const {
+  if (first == rows_) return nullptr;
+  auto rest = std::make_shared<RecordHead>(id_kind_);
+  rest->rows_storage_.reserve(rows_ - first);
+  rest->scopes_ = scopes_;
+  uint32_t begin = 0;
+  for (const auto& block : blocks_) {
+    if (begin >= first) rest->blocks_.push_back(block);
+    begin += block->rows;
+  }
+  for (uint32_t row = first; row < rows_; ++row) rest->append(at(row));
+  return rest;
 }
 
 uint32_t RecordHead::find(Id id, uint32_t visible, const Bitmap& deleted) const {
@@ -64,10 +83,9 @@ uint32_t RecordHead::find_rid(uint64_t rid, uint32_t visible, const Bitmap& dele
                       [&](uint32_t row) { return row < visible && !deleted.test(row) && at(row).rid == rid; });
 }
 
-Id RecordHead::id_at(uint32_t row) const {
-  const Row& r = at(row);
-  if (id_kind_ == IdKind::kInt) return r.int_id;
-  return std::string_view(r.text, r.text_size);
+Id RecordHead::id_of(const Row& row) const {
+  if (id_kind_ == IdKind::kInt) return row.int_id;
+  return std::string_view(row.text, row.text_size);
 }
 
 RecordFields RecordHead::fields_at(uint32_t row) const {
@@ -84,7 +102,7 @@ const std::string* RecordHead::intern_scope(std::string_view scope) {
   for (const auto& known : scopes_) {
     if (*known == scope) return known.get();
   }
-  scopes_.push_back(std::make_unique<const std::string>(scope));
+  scopes_.push_back(std::make_shared<const std::string>(scope));
   return scopes_.back().get();
 }
 

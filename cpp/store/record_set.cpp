@@ -138,13 +138,23 @@ void append_died_since(const Bitmap& before, const RecordView::SealedPart& now, 
   now.deleted.without(before).for_each([&](uint32_t row) { rids.push_back(all[row]); });
 }
 
-RecordView::SealedPart sealed_part(std::shared_ptr<const SealedRecords> segment, std::span<const uint64_t> dead_rids) {
-  Bitmap deleted((*segment)->rows());
+Bitmap rows_of(const SealedRecords& segment, std::span<const uint64_t> rids) {
   std::vector<uint32_t> rows;
-  for (uint64_t rid : dead_rids) {
-    if (const auto row = (*segment)->find_rid(rid)) rows.push_back(*row);
+  for (uint64_t rid : rids) {
+    if (const auto row = segment->find_rid(rid)) rows.push_back(*row);
   }
-  return {std::move(segment), deleted.with(rows)};
+  return Bitmap(segment->rows()).with(rows);
+}
+
+// Drops the first rows of the head, which is replaced by what is left of it.
+void cut_head(RecordView& view, uint32_t rows, std::shared_ptr<const RecordHead> rest) {
+  std::vector<uint32_t> dead;
+  view.head_deleted.for_each([&](uint32_t row) {
+    if (row >= rows) dead.push_back(row - rows);
+  });
+  view.head = std::move(rest);
+  view.head_rows -= rows;
+  view.head_deleted = Bitmap(view.head_rows).with(dead);
 }
 
 }  // namespace
@@ -191,30 +201,39 @@ size_t RecordSet::erase(std::span<const uint64_t> rids) {
 }
 
 void RecordSet::replace_head(const RecordView& before, std::shared_ptr<const SealedRecords> sealed) {
+  if (!before.head) return;
   RecordView next = *state_->view;
+  if (next.head != before.head) throw std::logic_error("the head that was sealed has been replaced");
   if (sealed) {
     std::vector<uint64_t> dead;
-    next.head_deleted.without(before.head_deleted).for_each([&](uint32_t row) {
+    next.head_deleted.resized(before.head_rows).without(before.head_deleted).for_each([&](uint32_t row) {
       dead.push_back(next.head->fields_at(row).rid);
     });
-    next.parts.push_back(sealed_part(std::move(sealed), dead));
+    const Bitmap deleted = rows_of(*sealed, dead);
+    next.parts.push_back({std::move(sealed), deleted});
   }
-  next.head = nullptr;
-  next.head_rows = 0;
-  next.head_deleted = {};
+  std::shared_ptr<RecordHead> rest = state_->head->tail(before.head_rows);
+  cut_head(next, before.head_rows, rest);
   next.live = count_live(next);
-  state_->head = nullptr;
+  state_->head = std::move(rest);
   state_->publish(std::move(next));
 }
 
 void RecordSet::replace_parts(const RecordView& before, std::shared_ptr<const SealedRecords> merged) {
   RecordView next = *state_->view;
-  std::vector<uint64_t> dead;
-  for (size_t i = 0; i < before.parts.size(); ++i) append_died_since(before.parts[i].deleted, next.parts[i], dead);
+  const Bitmap died = merged ? died_since(before, *merged) : Bitmap();
   next.parts.erase(next.parts.begin(), next.parts.begin() + static_cast<ptrdiff_t>(before.parts.size()));
-  if (merged) next.parts.insert(next.parts.begin(), sealed_part(std::move(merged), dead));
+  if (merged) next.parts.insert(next.parts.begin(), {std::move(merged), died});
   next.live = count_live(next);
   state_->publish(std::move(next));
+}
+
+Bitmap RecordSet::died_since(const RecordView& before, const SealedRecords& merged) const {
+  std::vector<uint64_t> rids;
+  for (size_t i = 0; i < before.parts.size(); ++i) {
+    append_died_since(before.parts[i].deleted, state_->view->parts[i], rids);
+  }
+  return rows_of(merged, rids);
 }
 
 }  // namespace lamina

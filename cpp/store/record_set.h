@@ -91,11 +91,13 @@ class RecordSet {
   void put(NewRecords records);  // a live row of the same rid is marked dead
   size_t erase(std::span<const uint64_t> rids);
   // Sealing and merging. `sealed` holds the rows that were live in the head of `before` (`merged`: in its sealed
-  // parts), in rid order; it takes their place, and what died since is marked dead in it. Null: there were no live
-  // rows. REQUIRES: no put since `before` (replace_head); the parts of `before` are still the first ones
-  // (replace_parts).
+  // parts), in rid order; it takes their place, and what died since is marked dead in it. Rows put since stay in the
+  // head, and parts added since behind the merged one. Null: there were no live rows. REQUIRES: the head of `before`
+  // is still there (replace_head); the parts of `before` are still the first ones (replace_parts).
   void replace_head(const RecordView& before, std::shared_ptr<const SealedRecords> sealed);
   void replace_parts(const RecordView& before, std::shared_ptr<const SealedRecords> merged);
+  // The rows of `merged` that were live in `before` and are not now.
+  Bitmap died_since(const RecordView& before, const SealedRecords& merged) const;
 
  private:
   struct State;

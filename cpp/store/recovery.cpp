@@ -44,7 +44,7 @@ void require_writable(OpenFiles& files, const StoredRoot& root, const Collection
 }
 
 std::unique_ptr<Log> copy_log(OpenFiles& files, NewFiles& added, const LoadedLog& old) {
-  auto copy = Log::create(files.fs(), files.paths(), {old.header.store, added.add_number(), old.header.timeline});
+  auto copy = Log::create(files.fs(), files.paths(), {old.header.store, added.add_log(), old.header.timeline});
   for (const LogFrame& frame : old.scan.frames) copy->append(frame.version, frame.time_us, frame.payload);
   return copy;  // synced when a root is published
 }
@@ -71,7 +71,7 @@ Recovered begin_store(OpenFiles& files, const RootStore& roots, FileNumbers& num
   take_over_note(*lock, nothing.root.store, {});
   step_over_leftovers(files, numbers);
   NewFiles added(files, numbers);
-  auto log = Log::create(files.fs(), files.paths(), {nothing.root.store, added.add_number(), kFirstTimeline});
+  auto log = Log::create(files.fs(), files.paths(), {nothing.root.store, added.add_log(), kFirstTimeline});
   Recovered recovered;
   recovered.ledger =
       std::make_unique<Ledger>(files, roots, numbers, std::move(lock), std::move(nothing), std::move(log), 0);

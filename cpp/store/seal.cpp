@@ -1,57 +1,7 @@
+#include "base/error.h"
 #include "store/structure.h"
 
 namespace lamina {
-namespace {
-
-// A collection on its way: what is written, and what takes the place of the heads once the root is published.
-struct Sealed {
-  std::shared_ptr<CollectionState> collection;
-  Manifest manifest;
-  FileRef manifest_ref;
-  std::shared_ptr<const RecordView> records_before;
-  WrittenSegment<SealedRecords> records;
-  WrittenSegment<Part> vectors;
-};
-
-Sealed write_heads(const std::shared_ptr<CollectionState>& collection, SegmentFiles& files) {
-  Sealed sealed;
-  sealed.collection = collection;
-  sealed.manifest = collection->manifest;
-  sealed.manifest.version = collection->last_frame;
-  sealed.manifest.next_rid = collection->next_rid;
-  sealed.records_before = collection->records->view();
-  const RecordView& records = *sealed.records_before;
-  const auto vectors = collection->vectors->view();
-  Generation& served = sealed.manifest.generations.front();
-
-  for (size_t i = 0; i < records.parts.size(); ++i) {
-    files.write_deleted(sealed.manifest.records[i], records.parts[i].deleted);
-  }
-  for (size_t i = 0; i < vectors->parts.size(); ++i) {
-    files.write_deleted(served.segments[i], vectors->parts[i].deleted);
-  }
-  sealed.records = files.write_records(head_of(records));
-  if (sealed.records.opened) sealed.manifest.records.push_back(sealed.records.ref);
-  sealed.vectors = files.write_vectors(collection->vectors->freeze_head(0), served);
-  if (sealed.vectors.opened) {
-    files.write_deleted(sealed.vectors.ref, vectors->head_deleted);
-    served.segments.push_back(sealed.vectors.ref);
-  }
-  sealed.manifest_ref = files.write_manifest(sealed.manifest);
-  return sealed;
-}
-
-void replace_heads(Sealed& sealed) {
-  CollectionState& collection = *sealed.collection;
-  collection.manifest = std::move(sealed.manifest);
-  collection.manifest_ref = sealed.manifest_ref;
-  ++collection.epoch;
-  collection.records->replace_head(*sealed.records_before, sealed.records.opened);
-  if (sealed.vectors.opened) collection.vectors->replace_head(sealed.vectors.opened);
-  collection.show();
-}
-
-}  // namespace
 
 void enter(Root& root, const CollectionState& collection, uint64_t version, const FileRef& manifest) {
   for (Root::Collection& entry : root.collections) {
@@ -63,24 +13,123 @@ void enter(Root& root, const CollectionState& collection, uint64_t version, cons
   root.collections.push_back({collection.id, collection.name(), version, manifest, {}});
 }
 
-void seal(Workshop& shop) {
-  if (shop.ledger.log_bytes() == kLogHeaderBytes) return;
-  NewFiles added(shop.open, shop.numbers);
-  SegmentFiles files(shop.open, added, shop.codec);
-  Root root = shop.ledger.next_root(false);
-  std::vector<Sealed> sealed;
+Seal::Seal(Workshop& shop)
+    : shop_(shop),
+      log_(shop.ledger.log_header()),
+      carried_(shop.ledger.log_bytes()),
+      added_(shop.open, shop.numbers),
+      files_(shop.open, added_, shop.codec) {
   for (const auto& [id, collection] : shop.collections) {
     if (!collection->unsealed()) continue;
-    sealed.push_back(write_heads(collection, files));
-    enter(root, *collection, collection->version, sealed.back().manifest_ref);
+    if (const auto part = collection->vectors->freeze_head(0)) collection->vectors->replace_head(part);
+    collection->show();
+    Sealed& sealed = sealed_.emplace_back();
+    sealed.collection = collection;
+    sealed.manifest_before = collection->manifest_ref;
+    sealed.manifest = collection->manifest;
+    sealed.manifest.version = collection->last_frame;
+    sealed.manifest.next_rid = collection->next_rid;
+    sealed.records_before = collection->records->view();
+    sealed.vectors_before = collection->vectors->view();
   }
-  shop.ledger.publish(std::move(root), added, shop.ledger.new_log(added));
+}
+
+void Seal::build() {
+  const LogHeader next{log_.store, added_.add_log(), log_.timeline};
+  next_log_ = Log::create(shop_.open.fs(), shop_.open.paths(), next);
+  for (Sealed& sealed : sealed_) {
+    const Generation& served = sealed.manifest.generations.front();
+    sealed.records = files_.write_records(head_of(*sealed.records_before));
+    const View& vectors = *sealed.vectors_before;
+    for (size_t i = served.segments.size(); i < vectors.parts.size(); ++i) {
+      sealed.in_memory.push_back(vectors.parts[i].part);
+      sealed.vectors.push_back(files_.write_vectors(vectors.parts[i].part, served));
+      files_.write_deleted(sealed.vectors.back().ref, vectors.parts[i].deleted);
+    }
+    write_manifest(sealed, sealed.manifest, *sealed.records_before, vectors);
+  }
+}
+
+// `manifest` with the new segments, and with what has died in the old ones by these views.
+void Seal::write_manifest(Sealed& sealed, Manifest manifest, const RecordView& records, const View& vectors) {
+  manifest.version = sealed.manifest.version;
+  manifest.next_rid = sealed.manifest.next_rid;
+  Generation& served = manifest.generations.front();
+  for (size_t i = 0; i < manifest.records.size(); ++i) {
+    files_.write_deleted(manifest.records[i], records.parts[i].deleted);
+  }
+  for (size_t i = 0; i < served.segments.size(); ++i) {
+    files_.write_deleted(served.segments[i], vectors.parts[i].deleted);
+  }
+  if (sealed.records.opened) manifest.records.push_back(sealed.records.ref);
+  for (const WrittenSegment<Part>& written : sealed.vectors) served.segments.push_back(written.ref);
+  sealed.manifest_ref = files_.write_manifest(manifest);
+  sealed.manifest = std::move(manifest);
+}
+
+void Seal::carry(uint64_t end) {
+  if (end == carried_) return;
+  const std::string path = shop_.open.paths().log_file(log_.number);
+  const auto mapping = shop_.open.fs().map(path);
+  const LogScan scan = scan_log(mapping->bytes(), log_, carried_, end);
+  if (scan.end != end) throw CorruptionError(path, scan.end, "a whole frame", "none at this place");
+  for (const LogFrame& frame : scan.frames) next_log_->append(frame.version, frame.time_us, frame.payload);
+  next_log_->sync();
+  carried_ = end;
+}
+
+bool Seal::still_there(const Sealed& sealed) const {
+  const CollectionState& collection = *sealed.collection;
+  const auto found = shop_.collections.find(collection.id);
+  if (found == shop_.collections.end() || found->second != sealed.collection) return false;
+  if (sealed.records_before->head && collection.records->view()->head != sealed.records_before->head) return false;
+  const auto vectors = collection.vectors->view();
+  const size_t first = collection.served().segments.size();
+  if (vectors->parts.size() < first + sealed.in_memory.size()) return false;
+  for (size_t i = 0; i < sealed.in_memory.size(); ++i) {
+    if (vectors->parts[first + i].part != sealed.in_memory[i]) return false;
+  }
+  return true;
+}
+
+bool Seal::publish() {
+  if (shop_.ledger.log_header().number != log_.number) return false;
+  carry(shop_.ledger.log_bytes());
+  std::erase_if(sealed_, [&](const Sealed& sealed) { return !still_there(sealed); });
+  Root root = shop_.ledger.next_root(false);
+  for (Sealed& sealed : sealed_) {
+    const CollectionState& collection = *sealed.collection;
+    if (collection.manifest_ref != sealed.manifest_before) {  // merged meanwhile, or given other settings
+      write_manifest(sealed, collection.manifest, *collection.records->view(), *collection.vectors->view());
+    }
+    enter(root, collection, collection.version, sealed.manifest_ref);
+  }
+  shop_.ledger.publish(std::move(root), added_, std::move(next_log_));
   try {
-    for (Sealed& one : sealed) replace_heads(one);
+    for (Sealed& sealed : sealed_) replace_heads(sealed);
   } catch (...) {  // no memory
-    shop.ledger.poison("sealed heads could not be replaced in memory");
+    shop_.ledger.poison("sealed heads could not be replaced in memory");
     throw;
   }
+  return true;
+}
+
+void Seal::replace_heads(Sealed& sealed) {
+  CollectionState& collection = *sealed.collection;
+  collection.manifest = std::move(sealed.manifest);
+  collection.manifest_ref = sealed.manifest_ref;
+  collection.records->replace_head(*sealed.records_before, sealed.records.opened);
+  for (size_t i = 0; i < sealed.in_memory.size(); ++i) {
+    collection.vectors->replace_part(*sealed.in_memory[i], sealed.vectors[i].opened);
+  }
+  collection.show();
+}
+
+void seal(Workshop& shop) {
+  if (shop.ledger.log_bytes() == kLogHeaderBytes) return;
+  Seal seal(shop);
+  seal.build();
+  seal.publish();
 }
 
 }  // namespace lamina

@@ -97,13 +97,12 @@ RecordView parts_of(const RecordView& view) {
   return parts;
 }
 
-View parts_of(const View& view) {
-  View parts = view;
-  parts.live -= parts.head_rows - parts.head_deleted.count();
-  parts.head = nullptr;
-  parts.head_rows = 0;
-  parts.head_deleted = {};
-  return parts;
+View first_parts_of(const View& view, size_t count) {
+  View first;
+  first.spec = view.spec;
+  first.parts.assign(view.parts.begin(), view.parts.begin() + static_cast<ptrdiff_t>(count));
+  for (const View::SealedPart& sealed : first.parts) first.live += sealed.part->rows - sealed.deleted.count();
+  return first;
 }
 
 WrittenSegment<SealedRecords> SegmentFiles::write_records(const RecordView& view) {

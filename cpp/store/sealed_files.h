@@ -11,10 +11,10 @@
 
 namespace lamina {
 
-// What a view sees in its head alone, or in its sealed parts alone.
+// What a view sees in its head alone, in its sealed parts alone, or in the first of these.
 RecordView head_of(const RecordView& view);
 RecordView parts_of(const RecordView& view);
-View parts_of(const View& view);
+View first_parts_of(const View& view, size_t count);
 
 // A segment that was written and opened again. Null: there were no rows.
 template <class Opened>

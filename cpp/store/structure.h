@@ -1,5 +1,5 @@
-// Changes of what a store consists of: sealing heads, merging segments. Each writes its files and publishes a root; it
-// changes no version and no visible row. A failure leaves the collections as they were.
+// Changes of what a store consists of: sealing heads, merging segments. Each notes what is there, builds its files
+// while writes go on, and publishes a root; it changes no version and no visible row. A failure loses nothing.
 #pragma once
 
 #include "store/collection_state.h"
@@ -8,7 +8,7 @@
 
 namespace lamina {
 
-// What a structural change works on. The caller holds the writer's lock throughout, but for Merge::build().
+// What a structural change works on. The caller holds the writer's lock, but for build() and Seal::carry().
 struct Workshop {
   OpenFiles& open;
   FileNumbers& numbers;
@@ -20,7 +20,48 @@ struct Workshop {
 // Makes `manifest` that of the collection in `root`; adds the collection if it is new.
 void enter(Root& root, const CollectionState& collection, uint64_t version, const FileRef& manifest);
 
-// The rows of all heads become segments, and the log begins anew.
+// The rows of all heads become segments; the log begins anew with the frames that were appended meanwhile. One at a
+// time. The vectors of the heads go on as parts in memory from its construction until their file takes their place: of
+// a seal that fails, the next one writes them.
+class Seal {
+ public:
+  explicit Seal(Workshop& shop);  // notes what is there now, and gives each collection a new head for vectors
+  void build();                   // the long part, without the writer's lock
+  // Copies the frames up to `end` into the next log, without the writer's lock. REQUIRES: `end` was the log's end,
+  // and what comes before it is not taken back.
+  void carry(uint64_t end);
+  uint64_t carried() const { return carried_; }  // up to this position
+  // Publishes it, with the rest of the log. False: somebody else has sealed meanwhile, and nothing was done.
+  bool publish();
+
+ private:
+  // A collection on its way: what is written, and what takes the place of its head once the root is published.
+  struct Sealed {
+    std::shared_ptr<CollectionState> collection;
+    FileRef manifest_before;
+    Manifest manifest;
+    FileRef manifest_ref;
+    std::shared_ptr<const RecordView> records_before;
+    std::shared_ptr<const View> vectors_before;
+    WrittenSegment<SealedRecords> records;
+    std::vector<std::shared_ptr<const Part>> in_memory;
+    std::vector<WrittenSegment<Part>> vectors;  // one of each that is in memory
+  };
+
+  void write_manifest(Sealed& sealed, Manifest manifest, const RecordView& records, const View& vectors);
+  bool still_there(const Sealed& sealed) const;
+  static void replace_heads(Sealed& sealed);
+
+  Workshop& shop_;
+  const LogHeader log_;  // that is being replaced
+  uint64_t carried_;
+  NewFiles added_;
+  SegmentFiles files_;
+  std::vector<Sealed> sealed_;
+  std::unique_ptr<Log> next_log_;
+};
+
+// All of it with the writer's lock held.
 void seal(Workshop& shop);
 
 // What a merge is to do for a collection. The seam where a policy chooses.
@@ -37,15 +78,15 @@ class Merge {
  public:
   Merge(Workshop& shop, std::shared_ptr<CollectionState> collection, MergePlan plan);  // notes what is there now
   void build(int threads);  // the long part, without the writer's lock
-  // Publishes it. False: the parts have been replaced meanwhile, and nothing was done.
+  // Publishes it. False: the parts that it started from have been replaced meanwhile, and nothing was done; parts
+  // that were sealed since stay as they are.
   bool publish();
 
  private:
   Workshop& shop_;
   std::shared_ptr<CollectionState> collection_;
   MergePlan plan_;
-  uint64_t epoch_;
-  Generation generation_;
+  Manifest manifest_before_;
   RecordView records_before_;
   View vectors_before_;
   NewFiles added_;

@@ -13,6 +13,8 @@ namespace {
 constexpr uint64_t kLargeHead = 1000;  // rows that closing seals, since opening would have to link them anew
 constexpr size_t kLongestName = 1024;
 constexpr int kMergeAttempts = 3;
+constexpr uint64_t kCarryInTurn = 1 << 20;  // bytes of log, roughly, whose carrying over writers may wait for
+constexpr int kCarryRounds = 4;
 
 void require_name(const std::string& name) {
   if (name.empty()) throw std::invalid_argument("a collection needs a name");
@@ -43,6 +45,7 @@ Writer::Writer(FileSystem& fs, const StorePaths& paths, const StoreOptions& opti
   shop_ = std::make_unique<Workshop>(Workshop{files_, numbers_, *ledger_, collections_, codec_});
   catalog_.set(collections_);
   catalog_.set_version(ledger_->version());
+  log_bytes_ = ledger_->log_bytes();
 }
 
 Writer::~Writer() {
@@ -153,27 +156,57 @@ void Writer::sync() {
 }
 
 void Writer::seal() {
+  require_open();
+  const std::lock_guard sealing(sealing_);
+  seal_beside_writers();
+}
+
+void Writer::seal_beside_writers() {
+  std::optional<Seal> seal;
+  {
+    const Turn turn = take_turn();
+    if (ledger_->log_bytes() == kLogHeaderBytes) return;
+    seal.emplace(*shop_);
+  }
+  seal->build();
+  for (int round = 0; round < kCarryRounds && log_bytes_ - seal->carried() > kCarryInTurn; ++round) {
+    seal->carry(log_bytes_);
+  }
   const Turn turn = take_turn();
-  lamina::seal(*shop_);
+  seal->publish();
+  log_bytes_ = ledger_->log_bytes();
   seal_at_ = options_.log_limit;
+}
+
+bool Writer::seal_if_due() {
+  if (log_bytes_ < seal_at_) return false;
+  try {
+    seal_beside_writers();
+  } catch (...) {
+    seal_at_ = log_bytes_ + options_.log_limit / 8;
+    throw;
+  }
+  return true;
 }
 
 void Writer::optimize(const std::string& name, int threads) {
   require_open();
   const std::lock_guard maintenance(maintenance_);
-  for (int attempt = 1;; ++attempt) {
+  for (int attempt = 0; attempt < kMergeAttempts; ++attempt) {
+    bool unsealed = false;
     {
       const Turn turn = take_turn();
-      if (state_of(name).unsealed()) lamina::seal(*shop_);
+      unsealed = state_of(name).unsealed();
     }
-    if (merge(name, plan_optimize, threads) || attempt == kMergeAttempts) return;
+    if (unsealed) seal();
+    if (merge(name, plan_optimize, threads)) return;
   }
+  throw ConflictError("collection '" + name + "' was replaced each time that it was about to be optimized; try again");
 }
 
 bool Writer::maintain(int threads) {
   require_open();
   const std::lock_guard maintenance(maintenance_);
-  std::vector<std::string> due;
   {
     const Turn turn = take_turn();
     if (options_.durability == Durability::kInterval && sync_is_due()) {
@@ -181,11 +214,14 @@ bool Writer::maintain(int threads) {
       ledger_->show();
       last_sync_ = std::chrono::steady_clock::now();
     }
-    if (ledger_->log_bytes() >= options_.log_limit) {
-      lamina::seal(*shop_);
-      seal_at_ = options_.log_limit;
-      return true;
-    }
+  }
+  {
+    const std::lock_guard sealing(sealing_);
+    if (seal_if_due()) return true;
+  }
+  std::vector<std::string> due;
+  {
+    const Turn turn = take_turn();
     for (const auto& [id, collection] : collections_) {
       if (plan_upkeep(*collection).needed()) due.push_back(collection->name());
     }
@@ -206,13 +242,7 @@ bool Writer::merge(const std::string& name, MergePlan (*plan)(const CollectionSt
       if (todo.needed()) merge.emplace(*shop_, collection, todo);
     }
     if (!merge) return true;
-    merging_ = true;
   }
-  const auto stop_merging = [this](void*) {
-    const std::lock_guard lock(turn_);
-    merging_ = false;
-  };
-  const std::unique_ptr<void, decltype(stop_merging)> merging(this, stop_merging);
   merge->build(threads);
   const Turn turn = take_turn();
   return merge->publish();
@@ -225,6 +255,7 @@ VerifyReport Writer::verify() {
   std::optional<StoredRoot> pinned;
   OpenFiles fresh(files_.fs(), paths_, files_.hasher());  // looks at every file anew
   {
+    const std::lock_guard sealing(sealing_);
     const Turn turn = take_turn();
     pinned = roots_.read(ledger_->root().seq);
     if (!pinned) throw CorruptionError(paths_.root_file(ledger_->root().seq), 0, "the newest root", "no file");
@@ -255,8 +286,6 @@ StoreStats Writer::stats() const {
 bool Writer::has_large_head() const {
   for (const auto& [id, collection] : collections_) {
     if (collection->records->view()->head_rows >= kLargeHead) return true;
-    const auto vectors = collection->vectors->view();
-    if (vectors->head && vectors->head_rows >= kLargeHead) return true;
   }
   return false;
 }
@@ -268,6 +297,7 @@ void Writer::close() {
   }
   closing_.store(true);  // what is under way comes to an end
   const std::lock_guard maintenance(maintenance_);
+  const std::lock_guard sealing(sealing_);
   const Turn turn(turn_);
   if (closed_) return;
   closed_ = true;

@@ -3,11 +3,12 @@
 
 #include <atomic>
 #include <chrono>
-#include <deque>
+#include <condition_variable>
 #include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 #include "store/catalog.h"
 #include "store/recovery.h"
@@ -16,8 +17,8 @@
 
 namespace lamina {
 
-// Three locks, taken in this order: maintenance_ (one merge, verify or close at a time), turn_ (one change at a time),
-// queue_mutex_ (for a moment). Reads take none of them.
+// Four locks, taken in this order: maintenance_ (one merge, verify or close at a time), sealing_ (one seal at a time),
+// turn_ (one change at a time), queue_mutex_ (for a moment). Reads take none of them.
 class Writer final : public Store {
  public:
   Writer(FileSystem& fs, const StorePaths& paths, const StoreOptions& options, const Hasher& hasher,
@@ -44,28 +45,32 @@ class Writer final : public Store {
  private:
   using Turn = std::unique_lock<std::mutex>;
 
-  // A write waiting for its turn; whoever has it serves all that wait.
+  // A write that waits; one of those who wait serves them all.
   struct Request {
     std::span<const WriteOp> operations;
     std::vector<WriteResult> results;
     std::exception_ptr error;
-    bool served = false;  // guarded by turn_
     bool appended = false;
+    bool served = false;  // guarded by queue_mutex_
   };
 
   void require_open() const;                           // ClosedError: closed, or this is a forked child
   Turn take_turn();                                    // require_open(), and not poisoned
   CollectionState& state_of(const std::string& name);  // NotFoundError
   bool merge(const std::string& name, MergePlan (*plan)(const CollectionState&), int threads);
+  // REQUIRES: sealing_ is held, turn_ is not.
+  void seal_beside_writers();
+  bool seal_if_due();  // true if it was; after a failure it is due again when the log has grown some more
   bool has_large_head() const;
   void close_in_turn();
 
   // commit.cpp
+  bool must_serve(Request& request);
   void serve_queue();
   void serve(std::span<Request* const> requests);
   void append(Request& request, std::vector<CollectionState*>& touched);
   bool sync_is_due() const;
-  void seal_if_due();
+  void bound_log();
 
   const StorePaths paths_;
   const StoreOptions options_;
@@ -76,20 +81,24 @@ class Writer final : public Store {
   Catalog catalog_;
   std::atomic<bool> closing_ = false;
 
+  std::atomic<uint64_t> log_bytes_ = 0;  // as of the end of the last turn that changed it
+  std::atomic<uint64_t> seal_at_;        // of those
+
   mutable std::mutex maintenance_;
+  std::mutex sealing_;
   mutable std::mutex turn_;  // guards all from here to queue_mutex_
   FileNumbers numbers_;
   std::unique_ptr<Ledger> ledger_;
   Collections collections_;
   Recovery recovery_;  // never changed after construction
   std::unique_ptr<Workshop> shop_;
-  bool merging_ = false;
-  uint64_t seal_at_;  // bytes of log
   std::chrono::steady_clock::time_point last_sync_;
   bool closed_ = false;
 
-  std::mutex queue_mutex_;  // guards queue_
-  std::deque<Request*> queue_;
+  std::mutex queue_mutex_;  // guards all below
+  std::condition_variable served_;
+  std::vector<Request*> queue_;
+  bool serving_ = false;  // somebody takes the queue as soon as it is their turn
 };
 
 }  // namespace lamina
