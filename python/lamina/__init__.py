@@ -24,6 +24,7 @@ from lamina.errors import (
     ModelMismatchError,
     NotFoundError,
     ReadOnlyError,
+    RefreshError,
     StorageError,
 )
 from lamina.hits import BatchHits, Hit, Hits
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     from lamina.embedders import embedder
     from lamina.models import Model
     from lamina.records import Record, Records
-    from lamina.refresh import RefreshReport
+    from lamina.report import Budget, RefreshReport
+    from lamina.retry import Retry
     from lamina.snapshot import Snapshot
     from lamina.store import Store, open
 
 __all__ = [
     "BatchHits",
+    "Budget",
     "ClosedError",
     "Collection",
     "ConflictError",
@@ -59,7 +62,9 @@ __all__ = [
     "ReadOnlyError",
     "Record",
     "Records",
+    "RefreshError",
     "RefreshReport",
+    "Retry",
     "Snapshot",
     "StorageError",
     "Store",
@@ -71,11 +76,13 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = {
+    "Budget": "lamina.report",
     "Collection": "lamina.collection",
     "Model": "lamina.models",
     "Record": "lamina.records",
     "Records": "lamina.records",
-    "RefreshReport": "lamina.refresh",
+    "RefreshReport": "lamina.report",
+    "Retry": "lamina.retry",
     "Snapshot": "lamina.snapshot",
     "Store": "lamina.store",
     "WriteResult": "lamina.collection",

@@ -12,10 +12,14 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import lamina
 from lamina.errors import LaminaError
+
+FAILED_SHOWN = 10
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +56,16 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--id-field", help='field that holds the id (default: "id" or "_id")')
     command.add_argument("--text-field", help='field that holds the text (default: "text", "content", …)')
-    command.add_argument("--batch-size", type=_positive, default=512, help="texts written together (default: 512)")
+    command.add_argument("--source-field", help="the field with the source of a chunk, where the id is one of a chunk")
+    command.add_argument("--scope", default="default", help="what this source covers (default: default)")
+    command.add_argument(
+        "--delete", choices=("none", "missing"), default="none", help="delete what the source no longer has"
+    )
+    command.add_argument("--max-delete", type=_share, default=0.2, help="never more than this share (default: 0.2)")
+    command.add_argument("--batch-size", type=_positive, help="texts embedded and written together (default: 512)")
+    command.add_argument("--dry-run", action="store_true", help="embed and write nothing: say what would be done")
+    command.add_argument("--budget", type=_budget, help="stop before it is exceeded: 2.50, 100000tokens or 60s")
+    command.add_argument("--every", type=_seconds, help="again and again, as often as this: 30s, 5m, 2h or 1d")
 
     command = _command(commands, search, "find the records nearest to a text")
     command.add_argument("store", metavar="STORE")
@@ -82,9 +95,22 @@ def parser() -> argparse.ArgumentParser:
 
 
 def refresh(arguments: argparse.Namespace) -> int:
-    from lamina import sources
+    if arguments.every is None:
+        return _refresh_once(arguments)
+    while True:
+        started = time.monotonic()
+        try:
+            _refresh_once(arguments)
+        except (LaminaError, OSError, ValueError) as error:
+            print(f"lamina: {error}", file=sys.stderr)
+        sys.stdout.flush()
+        time.sleep(max(arguments.every - (time.monotonic() - started), 0.0))
 
-    items = sources.Source(arguments.source, id_field=arguments.id_field, text_field=arguments.text_field)
+
+def _refresh_once(arguments: argparse.Namespace) -> int:
+    """One refresh. The store is open only meanwhile, so that others can write to it in between."""
+    if not Path(arguments.source).exists():
+        raise FileNotFoundError(f"no file or folder {arguments.source!r}")
     with lamina.open(arguments.store, create=True) as store:
         name = arguments.collection
         if name in store.list_collections():
@@ -93,17 +119,28 @@ def refresh(arguments: argparse.Namespace) -> int:
             )
         else:
             docs = store.create_collection(name, model=_model(arguments.model or "hash:384"))
-        report = docs.refresh(items, batch_size=arguments.batch_size)
-        total = len(docs)
+        report = docs.refresh(
+            arguments.source,
+            scope=arguments.scope,
+            delete=arguments.delete,
+            max_delete=arguments.max_delete,
+            batch_size=arguments.batch_size or "auto",
+            dry_run=arguments.dry_run,
+            budget=arguments.budget,
+            id_field=arguments.id_field,
+            text_field=arguments.text_field,
+            source_field=arguments.source_field,
+        )
+        total, failed = len(docs), docs.failed()
     if arguments.json:
         print(json.dumps({**report.to_dict(), "records": total}))
     else:
-        print(
-            f"{report.added} added, {report.updated} updated, {report.metadata_only} with new metadata only, "
-            f"{report.unchanged} unchanged; {report.embedded} embedded in {report.seconds:.1f} s; "
-            f"{total} records in {name!r}"
-        )
-    return 0
+        print(f"{report}; {total:,} records in {name!r}")
+    for entry in failed[:FAILED_SHOWN]:
+        print(f"lamina: {entry.id!r} failed: {entry.reason}", file=sys.stderr)
+    if report.stopped:
+        print(f"lamina: stopped: {report.stopped}", file=sys.stderr)
+    return 0 if report.ok else 1
 
 
 def search(arguments: argparse.Namespace) -> int:
@@ -184,6 +221,27 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return value
+
+
+def _seconds(text: str) -> float:
+    number, unit = text[:-1], text[-1:]
+    if unit not in UNITS or not number.replace(".", "", 1).isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time as 30s, 5m, 2h or 1d")
+    return float(number) * UNITS[unit]
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to 1")
+    return value
+
+
+def _budget(text: str) -> lamina.Budget:
+    try:
+        return lamina.Budget.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _model(spec: str) -> lamina.Model:

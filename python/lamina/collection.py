@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,15 @@ from lamina.writer import Writer
 from lamina.writes import WriteResult
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from numpy.typing import NDArray
 
     from lamina import _core
     from lamina.hits import BatchHits, Hits
+    from lamina.kept import Failed
     from lamina.records import Records
-    from lamina.refresh import RefreshReport
+    from lamina.report import RefreshReport
     from lamina.store import Store
 
 __all__ = ["Collection", "WriteResult"]
@@ -108,6 +112,25 @@ class Collection(Writer[WriteResult]):
         """All ids, in no promised order: int64 `(n,)`, or objects (str)."""
         return self.snapshot().ids()
 
+    def stale(self, max_age: timedelta | float | None = None) -> NDArray[Any]:
+        """Ids of the records whose vector was made from another text, or longer than `max_age` (or seconds) ago."""
+        from lamina import standing
+
+        return standing.stale(self.snapshot(), max_age, time.time_ns() // 1000)
+
+    def owed(self) -> NDArray[Any]:
+        """Ids of the records that have no vector, and so cannot be found."""
+        from lamina import standing
+
+        return standing.owed(self.snapshot())
+
+    def failed(self) -> list[Failed]:
+        """The records that a refresh could not embed, each with `id, scope, reason, attempts, at, content_hash`."""
+        from lamina.kept import Kept
+        from lamina.shared import Settings
+
+        return list(Kept.of(Settings.of(self._take().settings).kept).failed)
+
     def warm(self) -> None:
         """Verifies what a search touches, and brings it into memory."""
         self.snapshot().warm()
@@ -123,11 +146,17 @@ class Collection(Writer[WriteResult]):
 
     # Writing: add, upsert, update, delete and clear come from Writer
 
-    def refresh(self, source: Any, **options: Any) -> RefreshReport:
-        """Adds and updates from a source, embedding only what changed. See `lamina.refresh.refresh`."""
+    def refresh(self, source: Any, embed: Embed | str | None = None, **options: Any) -> RefreshReport:
+        """Adds, updates and deletes as a source says, embedding only what changed. See `lamina.refresh.refresh`."""
         from lamina.refresh import refresh
 
-        return refresh(self, source, **options)
+        return refresh(self, source, embed, **options)
+
+    async def arefresh(self, source: Any, embed: Embed | str | None = None, **options: Any) -> RefreshReport:
+        """`refresh`, awaited. See `lamina.refresh.arefresh`."""
+        from lamina.refresh import arefresh
+
+        return await arefresh(self, source, embed, **options)
 
     def optimize(self, threads: int = 0) -> None:
         """Merges everything into one segment for the fastest reads. `threads` 0: all of the machine."""

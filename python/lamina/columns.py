@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 EXACT_IN_DOUBLE = 1 << 53
 MOST_NESTED = 32  # levels of one value; Arrow refuses to read its own schemas from 64 on
@@ -117,6 +119,29 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return _batch(columns, batch.num_rows)
 
 
+def same_rows(old: pa.RecordBatch, new: pa.RecordBatch) -> NDArray[np.bool_]:
+    """Of each row, whether both batches say the same: NaN equals itself, and null a column that is not there."""
+    same = np.ones(new.num_rows, np.bool_)
+    try:
+        schema = merge_schemas(old.schema, new.schema)
+    except TypeError:  # the write that follows says what does not fit
+        return ~same
+    old, new = conform(old, schema), conform(new, schema)
+    for field, before, after in zip(schema, old.columns, new.columns, strict=True):
+        if before.equals(after):
+            continue
+        if pa.types.is_nested(field.type) or pa.types.is_null(field.type):
+            pairs = zip(before.to_pylist(), after.to_pylist(), strict=True)
+            same &= np.array([repr(clean(one)) == repr(clean(other)) for one, other in pairs], np.bool_)
+            continue
+        equal = pc.fill_null(pc.equal(before, after), False)
+        if pa.types.is_floating(field.type):
+            equal = pc.or_(equal, pc.fill_null(pc.and_(pc.is_nan(before), pc.is_nan(after)), False))
+        equal = pc.or_(equal, pc.and_(before.is_null(), after.is_null()))
+        same &= equal.to_numpy(zero_copy_only=False)
+    return same
+
+
 def take(batch: pa.RecordBatch, rows: pa.Array) -> pa.RecordBatch:
     """These rows of a batch, in that order. (Arrow forgets the number of rows where there is no column.)"""
     return batch.take(rows) if batch.num_columns else no_columns(len(rows))
@@ -183,7 +208,7 @@ def _from_dicts(rows: Sequence[Any], count: int) -> pa.RecordBatch:
     for at, row in enumerate(rows):
         if row is None:
             continue
-        if not isinstance(row, Mapping):
+        if type(row) is not dict and not isinstance(row, Mapping):
             raise TypeError(f"metadata[{at}] is a {type(row).__name__}: each row is a dict, or None")
         names.update(dict.fromkeys(row))
     columns = {_name(name): _array(name, [None if row is None else row.get(name) for row in rows]) for name in names}

@@ -1,4 +1,9 @@
-"""Embedders by name, and one that needs nothing: `hash:DIM`."""
+"""Embedders by name, and one that needs nothing: `hash:DIM`.
+
+An embedder is a callable from a list of str to an array (n, dim), or to an awaitable of one. What it may say of itself,
+and `refresh` obeys: `max_batch`, texts in one call; `max_batch_tokens`, tokens in one call; `max_concurrency`, calls at
+a time; `count_tokens(text)`, an int; `price`, of a million tokens; `dim`.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +17,17 @@ from numpy.typing import NDArray
 
 Embedder = Callable[[Sequence[str]], Any]
 
+LIMITS = frozenset({"max_batch", "max_batch_tokens", "max_concurrency", "count_tokens", "price"})
+
 _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 def embedder(spec: str, *, max_tokens: int | None = None) -> Embedder:
     """The embedder that a spec names: a callable from a list of str to a float array (n, dim).
 
-    `hash:DIM` (built in, no download), `sentence-transformers:NAME`, or `module:callable`, which is imported. Raises
-    ValueError for a spec of another form, ImportError saying what to install.
+    `hash:DIM` (built in, no download); `sentence-transformers:NAME`; `openai:NAME`, of an endpoint that speaks OpenAI's
+    protocol (see `lamina.endpoints`); or `module:callable`, which is imported. Raises ValueError for a spec of another
+    form, ImportError saying what to install.
     """
     scheme, _, rest = spec.partition(":")
     if scheme == "hash":
@@ -28,14 +36,20 @@ def embedder(spec: str, *, max_tokens: int | None = None) -> Embedder:
         return HashEmbedder(int(rest), max_words=max_tokens)
     if scheme == "sentence-transformers" and rest:
         return SentenceTransformersEmbedder(rest, max_tokens=max_tokens)
+    if scheme == "openai" and rest:
+        from lamina.endpoints import OpenAIEmbedder
+
+        return OpenAIEmbedder(rest)
     if _CALLABLE.fullmatch(spec):
         return CallableEmbedder(spec)
-    raise ValueError(f"embedder {spec!r} is not of the form hash:DIM, sentence-transformers:NAME or module:callable")
+    raise ValueError(
+        f"embedder {spec!r} is not of the form hash:DIM, sentence-transformers:NAME, openai:NAME or module:callable"
+    )
 
 
 def is_spec(name: str) -> bool:
     """Whether `embedder` understands this name."""
-    return name.startswith(("hash:", "sentence-transformers:")) or _CALLABLE.fullmatch(name) is not None
+    return name.startswith(("hash:", "sentence-transformers:", "openai:")) or _CALLABLE.fullmatch(name) is not None
 
 
 class CallableEmbedder:
@@ -46,9 +60,17 @@ class CallableEmbedder:
         self._call: Embedder | None = None
 
     def __call__(self, texts: Sequence[str]) -> Any:
+        return self._loaded()(texts)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in LIMITS:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._loaded(), name)
+
+    def _loaded(self) -> Embedder:
         if self._call is None:
             self._call = self._load()
-        return self._call(texts)
+        return self._call
 
     def _load(self) -> Embedder:
         module, _, path = self.spec.partition(":")
@@ -66,9 +88,11 @@ class CallableEmbedder:
 class SentenceTransformersEmbedder:
     """A model of the sentence-transformers package, loaded when it is first called."""
 
+    max_concurrency = 1  # a call keeps the whole device busy
+
     def __init__(self, name: str, *, max_tokens: int | None = None) -> None:
         self.name = name
-        self.max_tokens = max_tokens
+        self._max_tokens = max_tokens
         self._model: Any = None
 
     @property
@@ -88,8 +112,8 @@ class SentenceTransformersEmbedder:
                     'pip install "lamina[sentence-transformers]"'
                 ) from error
             self._model = SentenceTransformer(self.name)
-            if self.max_tokens is not None:
-                self._model.max_seq_length = self.max_tokens
+            if self._max_tokens is not None:
+                self._model.max_seq_length = self._max_tokens
         return self._model
 
 

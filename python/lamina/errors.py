@@ -21,6 +21,7 @@ __all__ = [
     "ModelMismatchError",
     "NotFoundError",
     "ReadOnlyError",
+    "RefreshError",
     "StorageError",
 ]
 
@@ -58,6 +59,20 @@ class NotFoundError(LaminaError, KeyError):
 
 class ConflictError(LaminaError, RuntimeError):
     """`if_version=` did not hold: somebody wrote in between."""
+
+
+class RefreshError(LaminaError, RuntimeError):
+    """A refresh stopped: too much would be deleted, too much failed, or the embedder does not work.
+
+    What it had finished stays; `report` (a RefreshReport) counts it.
+    """
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+    def __reduce__(self) -> Any:
+        return type(self), (*self.args, self.report)
 
 
 class _FileError(LaminaError, OSError):

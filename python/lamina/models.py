@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lamina import embedders
 from lamina.errors import DimensionMismatchError, InvalidVectorError, ModelMismatchError
+from lamina.waiting import settled
 
 METRICS = {name: name for name in ("cosine", "ip", "l2", "hamming")} | {
     "cos": "cosine",
@@ -29,7 +30,7 @@ METRICS = {name: name for name in ("cosine", "ip", "l2", "hamming")} | {
 # The fields of the fingerprint, and the values that leave them out of it.
 IDENTITY: dict[str, Any] = {
     "name": None, "revision": None, "dim": None, "metric": None, "normalize": False, "prompt": None,
-    "query_prompt": None, "max_tokens": None,
+    "query_prompt": None, "max_tokens": None, "truncation": None, "pooling": None, "full_dim": None,
 }  # fmt: skip
 
 Embed = Callable[[Sequence[str]], Any]
@@ -40,18 +41,23 @@ class Model:
 
     Args:
         name: any name of your own, or one that lamina can bind by itself: `hash:384`, `sentence-transformers:NAME`,
-            `module:callable`.
+            `openai:NAME`, `module:callable`.
         revision: of the weights; another revision is another model.
         dim: elements of a vector (bits for "hamming"). May be left out where the embedder says it (`hash:384`).
         metric: "cosine", "ip", "l2", "hamming", or an alias of these.
-        embed: a callable from a list of str to a float array (n, dim); or a spec as in `name`. Never stored.
+        embed: a callable from a list of str to a float array (n, dim), or to an awaitable of one; or a spec as in
+            `name`. Never stored.
         normalize: scale each vector that `embed` returns to unit length.
         prompt: put before each text that is stored.
         query_prompt: put before each text that is searched for; None: the same as `prompt`.
         max_tokens: after how many tokens the embedder cuts a text. Built-in embedders obey it; for a callable of your
             own it states what that callable does.
+        truncation, pooling: what else is true of the embedder, in words of your own: which side it cuts ("left"), how
+            it makes one vector of many ("mean").
+        full_dim: elements of the vectors that `embed` returns, of which the first `dim` are kept (Matryoshka
+            embeddings; give `normalize=True` where lengths should be 1 after the cut). None: `dim`.
 
-    Raises ValueError for a dim or metric that cannot be.
+    Raises ValueError for a dim, full_dim or metric that cannot be.
     """
 
     __slots__ = (*IDENTITY, "digest", "embed_with")
@@ -64,6 +70,9 @@ class Model:
     prompt: str | None
     query_prompt: str | None
     max_tokens: int | None
+    truncation: str | None
+    pooling: str | None
+    full_dim: int | None
     embed_with: Embed | None  # not part of the value
     digest: bytes  # the fingerprint's 32 bytes
 
@@ -79,6 +88,9 @@ class Model:
         prompt: str | None = None,
         query_prompt: str | None = None,
         max_tokens: int | None = None,
+        truncation: str | None = None,
+        pooling: str | None = None,
+        full_dim: int | None = None,
     ) -> None:
         if not name or not isinstance(name, str):
             raise ValueError(f"a model's name is a non-empty str, not {name!r}")
@@ -86,10 +98,14 @@ class Model:
             raise ValueError(f"metric {metric!r} is not one of {', '.join(METRICS)}")
         bound, revision = _bound(name, revision, embed, max_tokens)
         dim = getattr(bound, "dim", None) if dim is None else dim
-        _check_dim(name, dim, METRICS[metric])
+        dim = _check_dim(name, dim, METRICS[metric])
+        full_dim = None if full_dim in (None, dim) else _check_dim(name, full_dim, METRICS[metric])
+        if full_dim is not None and full_dim < dim:
+            raise ValueError(f"full_dim is the longer one: {full_dim} elements cannot be cut to dim={dim}")
         values = {
             "name": name, "revision": revision, "dim": dim, "metric": METRICS[metric], "normalize": bool(normalize),
-            "prompt": prompt, "query_prompt": query_prompt, "max_tokens": max_tokens, "embed_with": bound,
+            "prompt": prompt, "query_prompt": query_prompt, "max_tokens": max_tokens, "truncation": truncation,
+            "pooling": pooling, "full_dim": full_dim, "embed_with": bound,
         }  # fmt: skip
         for field, value in values.items():
             object.__setattr__(self, field, value)
@@ -173,10 +189,12 @@ class Model:
             )
         if not listed:
             return self._checked(np.zeros(self._shape(0), self._dtype()), 0)
-        return self._checked(self.embed_with([prompt + text for text in listed] if prompt else listed), len(listed))
+        made = settled(self.embed_with([prompt + text for text in listed] if prompt else listed))
+        return self._checked(made, len(listed))
 
     def _shape(self, rows: int) -> tuple[int, int]:
-        return (rows, self.dim // 8 if self.metric == "hamming" else self.dim)
+        dim = self.full_dim or self.dim
+        return (rows, dim // 8 if self.metric == "hamming" else dim)
 
     def _dtype(self) -> type:
         return np.uint8 if self.metric == "hamming" else np.float32
@@ -190,7 +208,8 @@ class Model:
                 f"the embedder of {self.name!r} returned an array of shape {array.shape} for {rows} texts; "
                 f"expected {self._shape(rows)}"
             )
-        array = np.ascontiguousarray(array, dtype=self._dtype())
+        kept = self.dim // 8 if self.metric == "hamming" else self.dim
+        array = np.ascontiguousarray(array[:, :kept], dtype=self._dtype())
         finite = np.isfinite(array).all(axis=1) if array.dtype.kind == "f" else np.ones(rows, bool)
         if not finite.all():
             at = int(finite.argmin())
@@ -260,10 +279,11 @@ def _bound(
     return embed, revision
 
 
-def _check_dim(name: str, dim: int | None, metric: str) -> None:
+def _check_dim(name: str, dim: int | None, metric: str) -> int:
     if dim is None:
         raise ValueError(f"Model({name!r}) needs dim=, the length of the vectors that it makes")
     if type(dim) is not int or not 1 <= dim <= 65536:
         raise ValueError(f"dim is a whole number from 1 to 65536, not {dim!r}")
     if metric == "hamming" and dim % 8:
         raise ValueError(f"dim counts bits for hamming, and is a multiple of 8, not {dim}")
+    return dim

@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina import _core
@@ -201,6 +202,14 @@ class Shared:
             if handle.name == collection.name:
                 handle._rebind(made)
 
+    def keep(self, collection: Collection, change: Callable[[str], str]) -> None:
+        """Changes what refresh keeps about a collection."""
+        with self.structure:
+            before = Settings.of(collection._take().settings)
+            after = before._replace(kept=change(before.kept))
+            if after != before:
+                self.core.set_settings(collection.name, after.text())
+
     def dropped(self, name: str) -> None:
         """Handles on a collection that is gone say so."""
         self.models.pop(name, None)
@@ -225,6 +234,7 @@ class Settings(NamedTuple):
 
     decided: bool = False  # whether a first write has said of which kind ids are
     schema: str = ""  # of the metadata: an Arrow schema in base64, "" where there is none yet
+    kept: str = ""  # what refresh keeps, as `kept.Kept` writes it
 
     @staticmethod
     @functools.lru_cache(maxsize=1024)

@@ -2,6 +2,9 @@
 
 Also what `Collection.refresh` is given by a program: tuples, dicts, frames, Arrow tables. A source is read once, in
 order, and never whole. What cannot be read is a ValueError that names the file and the line.
+
+An id may be a pair `(source_id, chunk_id)`: the record is then `source_id#chunk_id`, and the chunks of one source,
+which come one after another, are replaced together.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ ID_FIELDS = ("id", "_id")
 TEXT_FIELDS = ("text", "content", "body", "document")
 TEXT_SUFFIXES = frozenset({".txt", ".md", ".markdown", ".rst", ".text", ".adoc", ".org", ".tex", ".html", ".htm"})
 PARQUET_ROWS = 4096
+CHUNK_MARK = "#"
 
 
 class Item(NamedTuple):
@@ -24,63 +28,54 @@ class Item(NamedTuple):
     id: int | str
     content: str | None
     metadata: dict[str, Any]
+    source: str | None = None  # the source_id of a chunk
 
 
-class Source:
-    """A file or folder, with the names of its fields: an iterable of `Item`s."""
+class Fields(NamedTuple):
+    """The names of the fields of dicts and of files with columns; None: the first usual name that the first row has."""
 
-    def __init__(self, path: str | Path, *, id_field: str | None = None, text_field: str | None = None) -> None:
-        self.path = Path(path)
-        if not self.path.exists():
-            raise FileNotFoundError(f"no file or folder {str(path)!r}")
-        self._fields = (id_field, text_field)
-
-    def __iter__(self) -> Iterator[Item]:
-        return _read(self.path, *self._fields)
+    id: str | None = None
+    text: str | None = None
+    source: str | None = None  # where one is named, an id is a chunk_id within it
 
 
-def read(path: str | Path, *, id_field: str | None = None, text_field: str | None = None) -> Iterator[Item]:
-    """The items of a file or folder; what kind it is says its name (.jsonl, .ndjson, .csv, .tsv, .parquet, a folder).
+def items(source: Any, fields: Fields | None = None) -> Iterator[Item]:
+    """The items of whatever a program hands over.
 
-    Fields that are neither the id nor the text are metadata. Without `id_field` and `text_field` the first of the usual
-    names that the first row has is taken. ValueError for anything that is not of this form, FileNotFoundError.
+    The path of a file, whose name says of what kind it is (.jsonl, .ndjson, .csv, .tsv, .parquet), or of a folder; an
+    iterable of `(id, content)`, `(id, content, metadata)` or dicts; a pandas or polars frame; an Arrow table. Fields
+    that are neither the id nor the text are metadata, and so is what a field `metadata` holds, if that is a dict.
+    ValueError for anything that is not of this form, FileNotFoundError.
     """
-    return iter(Source(path, id_field=id_field, text_field=text_field))
+    fields = fields or Fields()
+    if isinstance(source, (str, Path)):
+        return _read(Path(source), fields)
+    if hasattr(source, "__arrow_c_stream__") or type(source).__module__.partition(".")[0] in ("pandas", "polars"):
+        return _items(_table(source), fields, "row {}")
+    if isinstance(source, Mapping) or not isinstance(source, Iterable):
+        raise TypeError(
+            f"a source is an iterable of tuples or dicts, a frame, a path, or a callable, not a {type(source).__name__}"
+        )
+    return _from_iterable(source, fields)
 
 
-def _read(path: Path, id_field: str | None, text_field: str | None) -> Iterator[Item]:
+def _read(path: Path, fields: Fields) -> Iterator[Item]:
+    if not path.exists():
+        raise FileNotFoundError(f"no file or folder {str(path)!r}")
     if path.is_dir():
         return _folder(path)
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
-        return _items(_jsonl(path), id_field, text_field)
+        return _items(_jsonl(path), fields, f"{_plain(path)}:{{}}")
     if suffix in (".csv", ".tsv"):
-        return _items(_csv(path, "\t" if suffix == ".tsv" else ","), id_field, text_field)
+        return _items(_csv(path, "\t" if suffix == ".tsv" else ","), fields, f"{_plain(path)}:{{}}")
     if suffix in (".parquet", ".pq"):
-        return _items(_parquet(path), id_field, text_field)
+        return _items(_parquet(path), fields, f"{_plain(path)} row {{}}")
     raise ValueError(f"{path} is of no known kind: give a folder, or a .jsonl, .csv, .tsv or .parquet file")
-
-
-def items(source: Any) -> Iterator[Item]:
-    """The items of whatever a program hands over.
-
-    A path or `Source`; an iterable of `(id, content)`, `(id, content, metadata)` or dicts with an id and a text field;
-    a pandas or polars frame; an Arrow table. A dict's `metadata`, if it holds a dict, and other keys are metadata.
-    """
-    if isinstance(source, (str, Path)):
-        return read(source)
-    if isinstance(source, Source):
-        return iter(source)
-    if hasattr(source, "__arrow_c_stream__") or type(source).__module__.partition(".")[0] in ("pandas", "polars"):
-        return _items(_table(source), None, None)
-    if isinstance(source, Mapping) or not isinstance(source, Iterable):
-        raise TypeError(f"a source is an iterable of tuples or dicts, a frame or a path, not a {type(source).__name__}")
-    return _from_iterable(source)
 
 
 def size(source: Any) -> int:
     """How many items a source has, where that is cheap to know; else 0."""
-    source = source.path if isinstance(source, Source) else source
     if not isinstance(source, (str, Path)):
         return len(source) if hasattr(source, "__len__") else 0
     path = Path(source)
@@ -90,10 +85,12 @@ def size(source: Any) -> int:
     return 0
 
 
-def _from_iterable(source: Iterable[Any]) -> Iterator[Item]:
+def _from_iterable(source: Iterable[Any], fields: Fields) -> Iterator[Item]:
     for at, item in enumerate(source):
-        if isinstance(item, Mapping):
-            yield from _items([(f"item {at}", dict(item))], None, None)
+        if isinstance(item, Item):
+            yield item
+        elif isinstance(item, Mapping):
+            yield from _items([(at, dict(item))], fields, "item {}")
         elif isinstance(item, tuple) and len(item) in (2, 3):
             metadata = item[2] if len(item) == 3 else None
             yield _item(f"item {at}", item[0], item[1], {} if metadata is None else metadata)
@@ -101,28 +98,46 @@ def _from_iterable(source: Iterable[Any]) -> Iterator[Item]:
             raise ValueError(f"item {at} of the source is {item!r}: give (id, content[, metadata]) or a dict")
 
 
-def _items(rows: Iterable[tuple[str, dict[str, Any]]], id_field: str | None, text_field: str | None) -> Iterator[Item]:
-    for where, row in rows:
+def _items(rows: Iterable[tuple[int, dict[str, Any]]], fields: Fields, where: str) -> Iterator[Item]:
+    """`where`: the place of a row, to be formatted with its number."""
+    id_field, text_field, source_field = fields
+    for number, row in rows:
         if id_field is None:
-            id_field = _choose(where, row, ID_FIELDS, "id_field")
+            id_field = _choose(where.format(number), row, ID_FIELDS, "id_field")
         if text_field is None:
-            text_field = _choose(where, row, TEXT_FIELDS, "text_field")
-        if id_field not in row:
-            raise ValueError(f"{where} has no field {id_field!r}; it has {', '.join(map(repr, row))}")
+            text_field = _choose(where.format(number), row, TEXT_FIELDS, "text_field")
+        for name in (id_field, source_field):
+            if name is not None and name not in row:
+                raise ValueError(f"{where.format(number)} has no field {name!r}; it has {', '.join(map(repr, row))}")
         key, content = row.pop(id_field), row.pop(text_field, None)
+        if source_field is not None:
+            key = (row[source_field], key)
         if isinstance(nested := row.get("metadata"), dict):
             row = {**row, "metadata": None, **nested}
-        yield _item(where, key, content, row)
+        if type(key) in (str, int) and type(content) is str and None not in row.values():
+            yield Item(key, content, row)  # as nearly all are
+        else:
+            yield _item(where.format(number), key, content, row)
 
 
 def _item(where: str, key: object, content: object, metadata: object) -> Item:
-    if isinstance(key, bool) or not isinstance(key, (int, str)):
-        raise ValueError(f"{where}: an id is an int or a str, not {key!r}")
     if content is not None and not isinstance(content, str):
         raise ValueError(f"{where}: a text is a str, not {content!r}")
     if not isinstance(metadata, Mapping):
         raise ValueError(f"{where}: metadata is a dict, not {metadata!r}")
-    return Item(key, content, {name: value for name, value in metadata.items() if value is not None})
+    given = {name: value for name, value in metadata.items() if value is not None}
+    if isinstance(key, tuple) and len(key) == 2:
+        source, chunk = (_key(where, part) for part in key)
+        if CHUNK_MARK in str(chunk):
+            raise ValueError(f"{where}: a chunk_id has no {CHUNK_MARK!r}, which {chunk!r} has")
+        return Item(f"{source}{CHUNK_MARK}{chunk}", content, given, str(source))
+    return Item(_key(where, key), content, given)
+
+
+def _key(where: str, key: object) -> int | str:
+    if isinstance(key, bool) or not isinstance(key, (int, str)):
+        raise ValueError(f"{where}: an id is an int or a str, not {key!r}, or a pair (source_id, chunk_id)")
+    return key
 
 
 def _choose(where: str, row: Mapping[str, Any], usual: tuple[str, ...], option: str) -> str:
@@ -135,58 +150,58 @@ def _choose(where: str, row: Mapping[str, Any], usual: tuple[str, ...], option: 
     )
 
 
-def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _plain(path: Path) -> str:
+    """A path as a part of a format."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    decode = json.JSONDecoder().decode
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if line.isspace():
                 continue
-            where = f"{path}:{number}"
             try:
-                row = json.loads(line)
+                row = decode(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise ValueError(f"{where} is not JSON: {error}") from error
+                raise ValueError(f"{path}:{number} is not JSON: {error}") from error
             if not isinstance(row, dict):
-                raise ValueError(f"{where} is not a JSON object but {row!r:.60}")
-            yield where, row
+                raise ValueError(f"{path}:{number} is not a JSON object but {row!r:.60}")
+            yield number, row
 
 
-def _csv(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _csv(path: Path, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter=delimiter, strict=True)
         try:
             for row in reader:
-                where = f"{path}:{reader.line_num}"
                 if None in row or None in row.values():
-                    raise ValueError(f"{where} has another number of fields than the first line")
-                yield where, row
+                    raise ValueError(f"{path}:{reader.line_num} has another number of fields than the first line")
+                yield reader.line_num, row
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"{path}:{reader.line_num} is not CSV in UTF-8: {error}") from error
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    row = 0
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(PARQUET_ROWS):
-                for fields in batch.to_pylist():
-                    yield f"{path} row {row}", fields
-                    row += 1
+            yield from _rows(file.iter_batches(PARQUET_ROWS))
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path} is not Parquet: {error}") from error
 
 
-def _table(source: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def _table(source: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     from lamina import columns
 
     table: Any = columns.as_table(source)
-    row = 0
-    for batch in table.to_batches(PARQUET_ROWS):
-        for fields in batch.to_pylist():
-            yield f"row {row}", fields
-            row += 1
+    return _rows(table.to_batches(PARQUET_ROWS))
+
+
+def _rows(batches: Iterable[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    return enumerate(row for batch in batches for row in batch.to_pylist())
 
 
 def _folder(path: Path) -> Iterator[Item]:

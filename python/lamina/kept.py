@@ -1,0 +1,66 @@
+"""What refresh keeps about a collection, in the collection's settings: canary, times, and what failed.
+
+All of it is one JSON text, written anew when it changes, so it is bounded: `MOST_FAILED` records, and of each error
+`REASON_MAX` characters. Beyond that a refresh stops, since then it is not single texts that are wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+MOST_FAILED = 1000
+REASON_MAX = 200
+
+
+class Failed(NamedTuple):
+    """A record that a refresh could not embed. What the store had of it before stays."""
+
+    id: int | str
+    scope: str
+    reason: str
+    attempts: int  # refreshes that tried this text
+    at: datetime  # of the last one
+    content_hash: str  # of the text that failed, in hex
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    canary: str = ""  # vectors of `canary.TEXTS`; "" where there is none yet
+    since: dict[str, str] = dataclasses.field(default_factory=dict)  # scope → when its last whole refresh began
+    failed: tuple[Failed, ...] = ()
+
+    @classmethod
+    def of(cls, text: str) -> Kept:
+        fields: dict[str, Any] = json.loads(text) if text else {}
+        failed = [
+            Failed(id, scope, reason, attempts, datetime.fromisoformat(at), content_hash)
+            for id, scope, reason, attempts, at, content_hash in fields.pop("failed", ())
+        ]
+        return cls(**fields, failed=tuple(failed))
+
+    def text(self) -> str:
+        failed = [[*entry[:4], entry.at.isoformat(), entry.content_hash] for entry in self.failed]
+        return json.dumps({"canary": self.canary, "since": self.since, "failed": failed})
+
+    def with_canary(self, canary: str) -> Kept:
+        return dataclasses.replace(self, canary=self.canary or canary)
+
+    def with_since(self, scope: str, time: datetime) -> Kept:
+        return dataclasses.replace(self, since={**self.since, scope: time.isoformat()})
+
+    def with_failed(self, scope: str, failed: Iterable[Failed], over: set[Any] | None) -> Kept:
+        """These have failed; of what had failed before in the scope, `over` no longer counts (None: none of it)."""
+        new = {entry.id: entry for entry in failed}
+        stays = [
+            entry
+            for entry in self.failed
+            if entry.scope != scope or (over is not None and entry.id not in over and entry.id not in new)
+        ]
+        return dataclasses.replace(self, failed=(*stays, *new.values()))
+
+    def of_scope(self, scope: str) -> dict[Any, Failed]:
+        return {entry.id: entry for entry in self.failed if entry.scope == scope}

@@ -1,0 +1,101 @@
+"""How the records of a source stand in a collection: what is there, and how fresh it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamina import _core, codec, columns, records, writes
+from lamina.sources import Item
+
+if TYPE_CHECKING:
+    from lamina.refresh import Options
+    from lamina.snapshot import Snapshot
+
+Bools = NDArray[np.bool_]
+NEVER = np.iinfo(np.int64).min
+CHUNK = 1 << 20  # records looked at together
+
+
+class Standing(NamedTuple):
+    """Of some records of a source, how each stands in a snapshot: arrays of one element a record."""
+
+    refs: NDArray[np.uint64]
+    there: Bools
+    same_text: Bools
+    same_scope: Bools
+    fresh: Bools  # its vector is of this text, and young enough
+    rids: NDArray[np.uint64]  # zero where it is not there
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, ids: writes.Ids, hashes: NDArray[np.uint8], options: Options) -> Standing:
+        core, rows = snapshot._core, len(ids)
+        refs = np.full(rows, _core.NO_REF, np.uint64)
+        if len(core):
+            refs = core.find(writes.of_kind(ids, core.id_kind, snapshot.name))
+        there = refs != np.uint64(_core.NO_REF)
+        same_text, same_scope, fresh = (np.zeros(rows, np.bool_) for _ in range(3))
+        rids = np.zeros(rows, np.uint64)
+        if there.any():
+            fields, vector = core.fields_at(refs[there]), core.provenance_at(refs[there])
+            wanted = hashes[there]
+            same_text[there] = (fields["content_hash"] == wanted).all(axis=1)
+            same_scope[there] = [name == options.scope for name in fields["scope"]]
+            of_text = vector["has_vector"] & (vector["made_from"] == wanted).all(axis=1)
+            fresh[there] = of_text & (vector["embedded_us"] >= options.oldest_us)
+            rids[there] = fields["rid"]
+        return cls(refs, there, same_text, same_scope, fresh, rids)
+
+    def same_metadata(self, snapshot: Snapshot, items: Sequence[Item]) -> Bools:
+        """Of each record, whether it is there with these metadata."""
+        same: Bools = self.there.copy()
+        at = np.flatnonzero(self.there)
+        if len(at):
+            old = records.metadata_at(snapshot._core, self.refs[at], snapshot._shared.cache)
+            same[at] = columns.same_rows(
+                old, columns.from_metadata([items[row].metadata for row in at.tolist()], len(at))
+            )
+        return same
+
+
+def hashes_of(items: Sequence[Item]) -> NDArray[np.uint8]:
+    return codec.content_hashes([item.content for item in items])
+
+
+def oldest_us(max_age: timedelta | float | None, now_us: int) -> int:
+    """When a vector of this age (or of so many seconds) was made."""
+    if max_age is None:
+        return NEVER
+    age = max_age if isinstance(max_age, timedelta) else timedelta(seconds=max_age)
+    return now_us - age // timedelta(microseconds=1)
+
+
+def owed(snapshot: Snapshot) -> NDArray[Any]:
+    """Ids of the records that have no vector."""
+    return _ids_where(snapshot, lambda fields, vector: ~vector["has_vector"])
+
+
+def stale(snapshot: Snapshot, max_age: timedelta | float | None, now_us: int) -> NDArray[Any]:
+    """Ids of the records whose vector is of another text than theirs, or older than `max_age`."""
+    oldest = oldest_us(max_age, now_us)
+
+    def is_stale(fields: dict[str, Any], vector: dict[str, Any]) -> Bools:
+        other: Bools = (vector["made_from"] != fields["content_hash"]).any(axis=1)
+        old: Bools = vector["embedded_us"] < oldest
+        stale: Bools = vector["has_vector"] & (other | old)
+        return stale
+
+    return _ids_where(snapshot, is_stale)
+
+
+def _ids_where(snapshot: Snapshot, test: Any) -> NDArray[Any]:
+    core = snapshot._core
+    parts = []
+    for refs in snapshot._refs(CHUNK):
+        found = refs[test(core.fields_at(refs), core.provenance_at(refs))]
+        parts.append(core.ids_at(found))
+    return np.concatenate(parts) if parts else np.empty(0, np.int64 if core.id_kind == "int" else object)
