@@ -20,6 +20,11 @@ void check_indexes(const CollectionState& collection) {
   for (const RecordView::SealedPart& sealed : collection.records->view()->parts) (*sealed.segment)->rids();
 }
 
+bool makes_room(std::span<const WriteOp> operations) {
+  return std::ranges::all_of(operations,
+                             [](const WriteOp& op) { return op.verb == Verb::kDelete || op.verb == Verb::kClear; });
+}
+
 }  // namespace
 
 std::vector<WriteResult> Writer::write(std::span<const WriteOp> operations) {
@@ -37,7 +42,7 @@ std::vector<WriteResult> Writer::write(std::span<const WriteOp> operations) {
 bool Writer::must_serve(Request& request) {
   std::unique_lock lock(queue_mutex_);
   queue_.push_back(&request);
-  served_.wait(lock, [&] { return request.served || !serving_; });
+  request.changed.wait(lock, [&] { return request.served || !serving_; });
   if (request.served) return false;
   serving_ = true;
   return true;
@@ -59,12 +64,13 @@ void Writer::serve_queue() {
       }
     }
   }
-  {
-    const std::lock_guard lock(queue_mutex_);
-    for (Request* request : waiting) request->served = true;
-    serving_ = false;
+  const std::lock_guard lock(queue_mutex_);
+  for (Request* request : waiting) {
+    request->served = true;
+    request->changed.notify_one();
   }
-  served_.notify_all();
+  serving_ = false;
+  if (!queue_.empty()) queue_.front()->changed.notify_one();
 }
 
 void Writer::serve(std::span<Request* const> requests) {
@@ -100,7 +106,8 @@ void Writer::append(Request& request, std::vector<CollectionState*>& touched) {
   const std::span<const Operation> operations = transaction.operations();
   if (operations.empty()) return;
   for (size_t i = 0; i < operations.size(); ++i) check_indexes(transaction.collection(i));
-  ledger_->append(now, operations);
+  const auto log = [&] { ledger_->append(now, operations); };
+  makes_room(request.operations) ? with_reserve(log) : log();
   try {
     for (size_t i = 0; i < operations.size(); ++i) apply(transaction.collection(i), operations[i], 0);
   } catch (const std::exception& e) {

@@ -36,6 +36,7 @@ std::optional<uint64_t> number_of_file(std::string_view name) {
 StorePaths::StorePaths(std::string directory)
     : store(std::move(directory)),
       lock(join(store, "LOCK")),
+      reserve(join(store, std::string(kReserveFile))),
       roots(join(store, "roots")),
       logs(join(store, "log")),
       files(join(store, "files")),

@@ -14,6 +14,7 @@ inline constexpr std::string_view kVectorFile = "vec";
 inline constexpr std::string_view kRecordFile = "rec";
 inline constexpr std::string_view kBitmapFile = "del";
 inline constexpr std::string_view kManifestFile = "man";
+inline constexpr std::string_view kReserveFile = "RESERVE";
 
 // 7, "vec" <-> "0000000000000007.vec".
 std::string numbered_name(uint64_t number, std::string_view extension);
@@ -29,6 +30,7 @@ struct StorePaths {
 
   const std::string store;
   const std::string lock;
+  const std::string reserve;
   const std::string roots;
   const std::string logs;
   const std::string files;

@@ -103,7 +103,7 @@ struct RecordSet::State {
   void publish(RecordView next) {
     auto published = std::make_shared<const RecordView>(std::move(next));
     const std::lock_guard lock(view_mutex);
-    view = std::move(published);
+    view.swap(published);
   }
 };
 

@@ -18,7 +18,7 @@ enum class Found { kNothing, kBegun, kStore, kForeign };
 // root; kForeign: other files.
 Found look(FileSystem& fs, const StorePaths& paths) {
   if (!fs.exists(paths.store)) return Found::kNothing;
-  constexpr std::array<std::string_view, 5> kOurs = {"LOCK", "files", "log", "roots", "scratch"};
+  constexpr std::array<std::string_view, 6> kOurs = {"LOCK", kReserveFile, "files", "log", "roots", "scratch"};
   const std::vector<std::string> names = fs.list(paths.store);
   if (std::find(names.begin(), names.end(), "roots") != names.end()) {
     const std::vector<std::string> roots = fs.list(paths.roots);

@@ -25,7 +25,8 @@ struct Hasher;  // segment/hasher.h
 
 enum class Durability : uint8_t {
   kFsync,     // acknowledged means on the disk
-  kInterval,  // acknowledged means handed to the system; synced at least once a second while somebody calls
+  kInterval,  // acknowledged means handed to the system; synced by the first write, maintain(), sync() or close() that
+              // comes a second after the last sync
   kOs,        // synced by sync(), sealing and close() alone
 };
 
@@ -33,7 +34,10 @@ struct StoreOptions {
   bool create = false;  // make the store if it is not there
   bool read_only = false;
   Durability durability = Durability::kFsync;
-  uint64_t log_limit = uint64_t{64} << 20;  // bytes of log that a reopen may have to replay; reaching it seals
+  // Bytes of log from which on maintain() seals. Writers seal at half as much again, and wait at twice as much for a
+  // seal that is under way: a reopen replays at most 2 * log_limit and the writes that were under way at that point,
+  // unless sealing failed.
+  uint64_t log_limit = uint64_t{64} << 20;
 };
 
 // What is fixed when a collection is made. `settings` and `model` are the caller's own bytes, kept and given back.
@@ -141,7 +145,7 @@ class Store {
   virtual bool reload() = 0;  // a reader moves to the newest acknowledged version; true if it moved
   virtual void seal() = 0;    // the heads become segments; the log begins anew
   virtual void optimize(const std::string& name, int threads) = 0;  // seal, and merge all into one
-  virtual bool maintain(int threads) = 0;  // one step of what is due (seal, merge); false: nothing was due
+  virtual bool maintain(int threads) = 0;  // one step of what is due (sync, seal, merge); false: nothing was due
   virtual VerifyReport verify() = 0;       // every byte, digest and count; throws CorruptionError at the first damage
   virtual StoreStats stats() const = 0;
   virtual const Recovery& recovery() const = 0;

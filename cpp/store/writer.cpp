@@ -1,5 +1,6 @@
 #include "store/writer.h"
 
+#include <cerrno>
 #include <stdexcept>
 
 #include "base/error.h"
@@ -37,6 +38,7 @@ Writer::Writer(FileSystem& fs, const StorePaths& paths, const StoreOptions& opti
       files_(fs, paths_, hasher),
       roots_(fs, paths_, hasher),
       seal_at_(options.log_limit),
+      reserve_(fs, paths_),
       last_sync_(std::chrono::steady_clock::now()) {
   Recovered recovered = open_ledger(files_, roots_, numbers_, std::move(lock));
   ledger_ = std::move(recovered.ledger);
@@ -46,6 +48,7 @@ Writer::Writer(FileSystem& fs, const StorePaths& paths, const StoreOptions& opti
   catalog_.set(collections_);
   catalog_.set_version(ledger_->version());
   log_bytes_ = ledger_->log_bytes();
+  reserve_.make();
 }
 
 Writer::~Writer() {
@@ -105,10 +108,12 @@ std::shared_ptr<Collection> Writer::create_collection(const std::string& name, c
 void Writer::drop_collection(const std::string& name) {
   const Turn turn = take_turn();
   const uint64_t id = state_of(name).id;
-  NewFiles added(files_, numbers_);
-  Root root = ledger_->next_root(true);
-  std::erase_if(root.collections, [&](const Root::Collection& entry) { return entry.id == id; });
-  ledger_->publish(std::move(root), added);
+  with_reserve([&] {
+    NewFiles none(files_, numbers_);
+    Root root = ledger_->next_root(true);
+    std::erase_if(root.collections, [&](const Root::Collection& entry) { return entry.id == id; });
+    ledger_->publish(std::move(root), none);
+  });
   collections_.erase(id);
   catalog_.set(collections_);
   catalog_.set_version(ledger_->version());
@@ -214,6 +219,7 @@ bool Writer::maintain(int threads) {
       ledger_->show();
       last_sync_ = std::chrono::steady_clock::now();
     }
+    reserve_.make();
   }
   {
     const std::lock_guard sealing(sealing_);
@@ -283,6 +289,16 @@ StoreStats Writer::stats() const {
   return stats;
 }
 
+void Writer::with_reserve(const std::function<void()>& change) {
+  try {
+    change();
+  } catch (const StorageError& failure) {
+    const bool full = failure.error_number == ENOSPC || failure.error_number == EDQUOT;
+    if (!full || ledger_->poisoned() || !reserve_.give_up()) throw;
+    change();
+  }
+}
+
 bool Writer::has_large_head() const {
   for (const auto& [id, collection] : collections_) {
     if (collection->records->view()->head_rows >= kLargeHead) return true;
@@ -315,10 +331,12 @@ void Writer::close_in_turn() {
     }
   }
   if (ledger_->root().log.clean) return;
-  NewFiles none(files_, numbers_);
-  Root root = ledger_->next_root(false);
-  root.log.clean = true;
-  ledger_->publish(std::move(root), none);
+  with_reserve([&] {
+    NewFiles none(files_, numbers_);
+    Root root = ledger_->next_root(false);
+    root.log.clean = true;
+    ledger_->publish(std::move(root), none);
+  });
 }
 
 }  // namespace lamina

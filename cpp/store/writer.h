@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,6 +13,7 @@
 
 #include "store/catalog.h"
 #include "store/recovery.h"
+#include "store/reserve.h"
 #include "store/store.h"
 #include "store/structure.h"
 
@@ -52,6 +54,8 @@ class Writer final : public Store {
     std::exception_ptr error;
     bool appended = false;
     bool served = false;  // guarded by queue_mutex_
+    // Its own: a forked child would wait for ever for whoever waits on one that it destroys with the writer.
+    std::condition_variable changed;
   };
 
   void require_open() const;                           // ClosedError: closed, or this is a forked child
@@ -62,6 +66,9 @@ class Writer final : public Store {
   void seal_beside_writers();
   bool seal_if_due();  // true if it was; after a failure it is due again when the log has grown some more
   bool has_large_head() const;
+  // In the turn: does what makes room, or lets the store go. Where the disk is full it does it once more, in the space
+  // that was kept for it. REQUIRES: `change` leaves all as it was when it throws.
+  void with_reserve(const std::function<void()>& change);
   void close_in_turn();
 
   // commit.cpp
@@ -92,11 +99,11 @@ class Writer final : public Store {
   Collections collections_;
   Recovery recovery_;  // never changed after construction
   std::unique_ptr<Workshop> shop_;
+  Reserve reserve_;
   std::chrono::steady_clock::time_point last_sync_;
   bool closed_ = false;
 
   std::mutex queue_mutex_;  // guards all below
-  std::condition_variable served_;
   std::vector<Request*> queue_;
   bool serving_ = false;  // somebody takes the queue as soon as it is their turn
 };

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import gc
 import itertools
 import logging
@@ -376,6 +377,34 @@ def test_a_full_disk_loses_nothing_and_goes_on(tmp_path: Path) -> None:
         store.close()
         with lamina.open(folder / "s.lamina") as store:
             assert len(store.get_collection("docs")) == written + 200
+            store.verify()
+
+
+def test_a_full_disk_takes_deletes(tmp_path: Path) -> None:
+    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=16m", "tmpfs") as folder:
+        path, filler = folder / "s.lamina", folder / "filler"
+        store = lamina.open(path, create=True, maintenance="manual")
+        docs = store.create_collection("docs", model=MODEL)
+        store.create_collection("more", model=MODEL)
+        docs.add(np.arange(1000), VECTORS)
+        with filler.open("wb", buffering=0) as out, contextlib.suppress(OSError):
+            collections.deque(map(out.write, itertools.repeat(bytes(4096))), maxlen=0)
+        with pytest.raises(lamina.StorageError) as full:
+            docs.upsert(np.arange(1000), VECTORS)
+        assert full.value.errno == errno.ENOSPC
+        assert docs.delete(np.arange(600)).deleted == 600
+        assert not (path / "RESERVE").exists()
+        assert docs.clear().deleted == 400
+        store.drop_collection("more")
+        store.close()
+
+        filler.unlink()
+        with lamina.open(path) as store:
+            assert store.recovery.clean
+            assert (path / "RESERVE").stat().st_size == 1 << 20
+            assert store.list_collections() == ["docs"]
+            assert len(store.get_collection("docs")) == 0
+            store.get_collection("docs").add([1], VECTORS[:1])
             store.verify()
 
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <stdexcept>
 #include <string>
 
 #include "base/random.h"
@@ -99,6 +100,30 @@ TEST(RecordSetTest, IntegerIdsFindTheirRows) {
   for (size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(view->fields_at(view->find(ids[i])).rid, i + 1);
   EXPECT_FALSE(view->find(int64_t{6}).found());
   EXPECT_FALSE(view->find(std::string_view("5")).found());
+}
+
+TEST(RecordSetTest, RowsPutSinceAHeadWasSealedStayInTheHead) {
+  RecordSet set(IdKind::kString, {});
+  const auto put = [&](std::vector<std::string_view> ids, std::vector<RecordFields> fields) {
+    const std::vector<std::byte> columns(fields[0].version);
+    set.put({{IdKind::kString, {}, ids}, fields, columns});
+  };
+  put({"id-1", "id-2"}, {{1, 1}, {2, 1}});
+  const std::vector<uint64_t> all{1, 2};
+  set.erase(all);
+  const auto before = set.view();  // nothing of it lives: there will be no segment
+  put({"id-3", "id-4"}, {{3, 2, 0, 0, {}, "even"}, {4, 2, 0, 0, {}, "even"}});
+  put({"id-5"}, {{5, 4, 0, 0, {}, "even"}});
+  const std::vector<uint64_t> one{4};
+  set.erase(one);
+  const ToyRecords left{{"id-3", {3, 2}}, {"id-5", {5, 4}}};
+  expect_same(*set.view(), left);
+  set.replace_head(*before, nullptr);
+  EXPECT_EQ(set.view()->head_rows, 3u);
+  expect_same(*set.view(), left);
+  put({"id-4"}, {{6, 6, 0, 0, {}, "even"}});
+  expect_same(*set.view(), {{"id-3", {3, 2}}, {"id-4", {6, 6}}, {"id-5", {5, 4}}});
+  EXPECT_THROW(set.replace_head(*before, nullptr), std::logic_error);
 }
 
 }  // namespace
