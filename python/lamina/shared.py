@@ -99,7 +99,8 @@ class Shared:
             log_limit=options["log_limit"],
             codec=LazyCodec(),
         )
-        self._maintainer = Maintainer(self.core, path) if options["maintenance"] == "auto" else None
+        interval = options["durability"] == "interval"
+        self._maintainer = Maintainer(self.core, path, interval) if options["maintenance"] == "auto" else None
         recovery = self.core.recovery()
         if not recovery["clean"]:
             logger.warning("%s was not closed: %s", path, recovery["note"] or "its log was replayed")

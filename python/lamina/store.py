@@ -56,9 +56,14 @@ def open(
         create: make it if it is not there.
         read_only: open for reading, in any number of processes beside one writer.
         durability: when a write is acknowledged: "fsync" (default), once it is on the disk; "interval", once it is
-            handed to the system, which is told to sync every second; "os", with syncs by `sync()` and `close()` alone.
-        log_limit: bytes of log that opening may have to replay (64 MiB); reaching it seals.
-        maintenance: "auto" (default): a thread seals and merges, from the first write on; "manual": `optimize()` does.
+            handed to the system, which is told to sync about a second later; "os", with syncs by `sync()` and
+            `close()` alone.
+        log_limit: bytes of log (64 MiB) from which on the store seals. Writers wait for that before there is more than
+            twice as much, so that opening replays no more than twice `log_limit` and the writes under way then.
+        maintenance: "auto" (default): a thread seals and merges, from the first write on, and another syncs where
+            durability is "interval"; "manual": no thread: `maintain()` and `optimize()` do, a writer who finds half as
+            much again as `log_limit` in the log seals it, and "interval" syncs at the first write, `maintain()`,
+            `sync()` or `close()` that comes a second after the last sync.
 
     Raises NotFoundError where no store is and `create` is not given, LockedError while another process writes to it,
     CorruptionError, FormatVersionError, StorageError.
@@ -183,6 +188,14 @@ class Store:
     def sync(self) -> None:
         """Makes everything that was acknowledged durable; of use with durability "interval" and "os"."""
         self._writable().sync()
+
+    def maintain(self, threads: int = 0) -> bool:
+        """Does one step of the upkeep that is due: syncing, sealing or merging; False when there is nothing to do.
+
+        With `maintenance="manual"` it is to be called after writes, at a time of your choosing, until it is False;
+        otherwise a thread does. Searches and writes go on meanwhile. `threads`: for a merge; 0: all of the machine.
+        """
+        return self._writable().maintain(threads)
 
     def optimize(self, threads: int = 0) -> None:
         """`Collection.optimize` for all collections."""
