@@ -40,18 +40,18 @@ SearchOptions options_of(const SearchArguments& arguments) {
 // An array of ids: int64, or objects (strings) that begin as None.
 class IdArray {
  public:
-  IdArray(std::vector<size_t> shape, const IdNames* names)
-      : names_(names), array_(names ? py::dtype("O") : py::dtype::of<int64_t>(), std::move(shape)) {}
+  IdArray(std::vector<size_t> shape, bool named)
+      : named_(named), array_(named ? py::dtype("O") : py::dtype::of<int64_t>(), std::move(shape)) {}
 
-  void set(size_t at, const Hit& hit) {
-    if (names_) {
-      put(at, names_->name_of(hit.rid));
+  void set(size_t at, const Id& id) {
+    if (named_) {
+      put(at, to_python(id));
     } else {
-      static_cast<int64_t*>(array_.mutable_data())[at] = hit.id;
+      static_cast<int64_t*>(array_.mutable_data())[at] = std::get<int64_t>(id);
     }
   }
   void set_empty(size_t at) {
-    if (names_) {
+    if (named_) {
       put(at, py::none());
     } else {
       static_cast<int64_t*>(array_.mutable_data())[at] = -1;
@@ -66,23 +66,29 @@ class IdArray {
     *slot = value.release().ptr();
   }
 
-  const IdNames* names_;
+  const bool named_;
   py::array array_;
 };
+
+void append_names(const IdNames* names, const Hit* hits, size_t count, std::vector<Id>& out) {
+  for (size_t i = 0; i < count && names != nullptr; ++i) out.push_back(names->name_of(hits[i].rid));
+}
 
 py::tuple search_one(const View& view, const void* query, const SearchOptions& options, const IdNames* names) {
   thread_local std::vector<Hit> hits;
   if (hits.size() < options.k) hits.resize(options.k);
+  std::vector<Id> named;
   size_t found = 0;
   if (options.k != 0) {
     const py::gil_scoped_release released;
     found = view.search(query, options, hits.data());
+    append_names(names, hits.data(), found, named);
   }
-  IdArray ids({found}, names);
+  IdArray ids({found}, names != nullptr);
   py::array_t<float> distances(static_cast<py::ssize_t>(found));
   float* const distance = distances.mutable_data();
   for (size_t i = 0; i < found; ++i) {
-    ids.set(i, hits[i]);
+    ids.set(i, names != nullptr ? named[i] : Id{hits[i].id});
     distance[i] = hits[i].distance;
   }
   return py::make_tuple(ids.take(), std::move(distances));
@@ -93,21 +99,24 @@ py::tuple search_many(const View& view, const VectorRows& queries, uint64_t colu
   if (queries.count > static_cast<size_t>(PY_SSIZE_T_MAX) / sizeof(Hit) / columns) throw std::bad_alloc();
   std::vector<Hit> hits(queries.count * options.k);
   std::vector<uint32_t> found(queries.count);
+  std::vector<Id> named;
   if (options.k != 0 && queries.count != 0) {
     const py::gil_scoped_release released;
     view.search_batch(queries.data, queries.count, options, threads, hits.data(), found.data());
+    for (size_t i = 0; i < queries.count; ++i) append_names(names, hits.data() + i * options.k, found[i], named);
   }
-  IdArray ids({queries.count, columns}, names);
+  IdArray ids({queries.count, columns}, names != nullptr);
   py::array_t<float> distances({queries.count, static_cast<size_t>(columns)});
   py::array_t<int64_t> counts(static_cast<py::ssize_t>(queries.count));
   float* distance = distances.mutable_data();
+  auto name = named.begin();
   for (size_t i = 0; i < queries.count; ++i) {
     counts.mutable_data()[i] = found[i];
     for (size_t j = 0; j < columns; ++j, ++distance) {
       const size_t at = i * columns + j;
       *distance = j < found[i] ? hits[i * options.k + j].distance : std::numeric_limits<float>::infinity();
       if (j < found[i]) {
-        ids.set(at, hits[i * options.k + j]);
+        ids.set(at, names != nullptr ? *name++ : Id{hits[i * options.k + j].id});
       } else {
         ids.set_empty(at);
       }

@@ -4,13 +4,14 @@
 #include <optional>
 
 #include "bindings/arrays.h"
+#include "bindings/ids.h"
 
 namespace lamina {
 
-// Where ids are strings: names the rows that were found. Called with the GIL.
+// Where ids are strings: names the rows that were found. Called without the GIL.
 struct IdNames {
   virtual ~IdNames() = default;
-  virtual py::object name_of(uint64_t rid) const = 0;
+  virtual Id name_of(uint64_t rid) const = 0;
 };
 
 struct SearchArguments {

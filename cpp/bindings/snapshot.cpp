@@ -45,11 +45,8 @@ std::vector<RecordRef> from_refs(const RecordView& view, const Refs& refs) {
 class StringIds final : public TieOrder, public IdNames {
  public:
   explicit StringIds(const RecordView& records) : records_(records) {}
-  bool before(uint64_t rid_a, uint64_t rid_b) const override { return id_of(rid_a) < id_of(rid_b); }
-  py::object name_of(uint64_t rid) const override { return to_python(id_of(rid)); }
-
- private:
-  Id id_of(uint64_t rid) const {
+  bool before(uint64_t rid_a, uint64_t rid_b) const override { return name_of(rid_a) < name_of(rid_b); }
+  Id name_of(uint64_t rid) const override {
     const RecordRef where = records_.find_rid(rid);
     if (!where.found()) {
       throw CorruptionError("the collection", 0, "a record for each vector", "none for rid " + std::to_string(rid));
@@ -85,6 +82,7 @@ bool contains(const PythonSnapshot& self, const std::variant<int64_t, std::strin
   const bool number = std::holds_alternative<int64_t>(id);
   if (number != (self.snapshot->spec->id_kind == IdKind::kInt)) return false;
   const Id wanted = number ? Id{std::get<int64_t>(id)} : Id{std::string_view(std::get<std::string>(id))};
+  const py::gil_scoped_release released;
   return self.snapshot->records->find(wanted).found();
 }
 
@@ -103,17 +101,23 @@ py::array_t<uint64_t> scan(const PythonSnapshot& self, std::optional<uint64_t> a
 py::array ids_at(const PythonSnapshot& self, const Refs& refs) {
   const RecordView& records = *self.snapshot->records;
   const std::vector<RecordRef> all = from_refs(records, refs);
-  if (self.snapshot->spec->id_kind == IdKind::kInt) {
-    std::vector<int64_t> ids(all.size());
-    for (size_t i = 0; i < all.size(); ++i) ids[i] = std::get<int64_t>(records.id_at(all[i]));
-    return to_array(ids);
+  std::vector<Id> found;
+  found.reserve(all.size());
+  {
+    const py::gil_scoped_release released;
+    for (const RecordRef where : all) found.push_back(records.id_at(where));
   }
-  py::array ids(py::dtype("O"), static_cast<py::ssize_t>(all.size()));
+  if (self.snapshot->spec->id_kind == IdKind::kInt) {
+    py::array_t<int64_t> ids(static_cast<py::ssize_t>(found.size()));
+    std::ranges::transform(found, ids.mutable_data(), [](const Id& id) { return std::get<int64_t>(id); });
+    return ids;
+  }
+  py::array ids(py::dtype("O"), static_cast<py::ssize_t>(found.size()));
   auto* const slots = static_cast<PyObject**>(ids.mutable_data());
-  for (size_t i = 0; i < all.size(); ++i) {
+  for (size_t i = 0; i < found.size(); ++i) {
     Py_XDECREF(slots[i]);
     slots[i] = nullptr;
-    slots[i] = to_python(records.id_at(all[i])).release().ptr();
+    slots[i] = to_python(found[i]).release().ptr();
   }
   return ids;
 }
