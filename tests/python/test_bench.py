@@ -5,13 +5,15 @@ Method: a made-up library whose recall and rate at each breadth are known.
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from bench import data, measure, peers
+from bench import data, interference, measure, peers
 
 
 class Known(peers.Peer):
@@ -104,3 +106,19 @@ def test_an_answer_that_is_no_set_of_rows_is_refused(answer: list[int]) -> None:
     known = data.DataSet("few", "l2", np.eye(4, dtype=np.float32), np.zeros((1, 4), np.float32), np.arange(4)[None])
     with pytest.raises(ValueError, match="not a set of rows"):
         known.recall(np.array([answer]), 3)
+
+
+def test_interference_is_measured_in_processes_and_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(data, "CACHE", tmp_path)
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    for more in ([], ["--threads"]):
+        was = os.sched_getaffinity(0)
+        interference.main(["synthetic:1000:16", "--seconds", "0.2", "--rounds", "1", *more])
+        os.sched_setaffinity(0, was)
+        found = json.loads(capsys.readouterr().out)
+        assert all(found[kind]["searches"] > 0 and found[kind]["p99_us"] > 0 for kind in interference.WINDOWS)
+        ratio = found["loaded"]["p99_us"] / found["control"]["p99_us"]
+        assert found["p99 loaded / control"]["median"] == pytest.approx(ratio)

@@ -1,0 +1,189 @@
+"""What a busy writer does to the searches beside it: the 99th percentile of their latency, with it and without.
+
+A reader process, pinned to one core, searches one query at a time; a writer process, all its threads on another core,
+is in turn idle, copying 64 MB blocks (the control: it takes the caches and the memory's bandwidth, and no lock), and
+upserting. With --threads both are threads of one process, on both cores, and what a search spends off its core is told
+apart: the wait for the GIL, and for the system.
+
+    python -m bench.interference                             # 7 rounds of 20-second windows
+    python -m bench.interference --seconds 2 --rounds 2      # a quick look
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lamina
+from bench.data import DataSet, load
+from bench.measure import Summary
+
+BLOCK = 64 << 20  # bytes that the control copies
+BATCH = 100  # rows of one upsert
+WINDOWS = ("idle", "control", "loaded")
+
+
+@dataclass(frozen=True)
+class Window:
+    """The searches of one window: latencies in seconds, and the share of that time spent off the core."""
+
+    median: float
+    p99: float
+    searches: int
+    waited: float
+
+
+def search_for(seconds: float, docs: lamina.Collection, queries: np.ndarray[Any, Any]) -> Window:
+    taken: list[float] = []
+    cpu, began = time.thread_time(), time.perf_counter()
+    end = now = began
+    while now < began + seconds:
+        query = queries[len(taken) % len(queries)]
+        now = time.perf_counter()
+        docs.search(query, k=10)
+        end = time.perf_counter()
+        taken.append(end - now)
+        now = end
+    median, p99 = np.percentile(taken, [50, 99])
+    waited = 1.0 - (time.thread_time() - cpu) / (end - began)
+    return Window(float(median), float(p99), len(taken), waited)
+
+
+def disturb(kind: str, going_on: Callable[[], bool], docs: lamina.Collection, base: np.ndarray[Any, Any]) -> int:
+    """Does what the window asks for until it is over; returns how many rows it has written."""
+    rng = np.random.default_rng(len(base))
+    blocks = np.zeros((2, BLOCK), np.uint8)
+    written = 0
+    while going_on():
+        if kind == "idle":
+            time.sleep(0.01)
+        elif kind == "control":
+            blocks[1] = blocks[0]
+        else:
+            ids = rng.choice(len(base), BATCH, replace=False)
+            docs.upsert(ids, base[rng.permutation(ids)])
+            written += BATCH
+    return written
+
+
+def writer(pipe: Connection, path: str, data: DataSet, core: int) -> None:
+    os.sched_setaffinity(0, {core})
+    with lamina.open(path) as store:
+        docs = store.get_collection("docs")
+        pipe.send(0)
+        while (kind := pipe.recv()) is not None:
+            pipe.send(disturb(kind, lambda: not pipe.poll(), docs, data.base))
+            pipe.recv()
+    pipe.send(0)
+
+
+def reader(pipe: Connection, path: str, data: DataSet, core: int) -> None:
+    os.sched_setaffinity(0, {core})
+    with lamina.open(path, read_only=True) as store:
+        docs = store.get_collection("docs")
+        docs.warm()
+        search_for(1.0, docs, data.queries)
+        pipe.send(0)
+        while (seconds := pipe.recv()) is not None:
+            store.reload()
+            pipe.send(search_for(seconds, docs, data.queries))
+
+
+def between_processes(path: str, data: DataSet, seconds: float, rounds: int) -> list[dict[str, Window]]:
+    context = multiprocessing.get_context("spawn")
+    ends = {}
+    for number, target in enumerate((reader, writer)):
+        ends[target], theirs = context.Pipe()
+        context.Process(target=target, args=(theirs, path, data, number), daemon=True).start()
+        theirs.close()
+        ends[target].recv()
+    found = []
+    for _ in range(rounds):
+        windows = {}
+        for kind in WINDOWS:
+            ends[writer].send(kind)
+            ends[reader].send(seconds)
+            windows[kind] = ends[reader].recv()
+            ends[writer].send("over")
+            ends[writer].recv()
+        found.append(windows)
+    ends[reader].send(None)
+    ends[writer].send(None)
+    ends[writer].recv()
+    return found
+
+
+def between_threads(path: str, data: DataSet, seconds: float, rounds: int) -> list[dict[str, Window]]:
+    os.sched_setaffinity(0, {0, 1})
+    found = []
+    with lamina.open(path) as store:
+        docs = store.get_collection("docs")
+        docs.warm()
+        search_for(1.0, docs, data.queries)
+        for _ in range(rounds):
+            windows = {}
+            for kind in WINDOWS:
+                over = threading.Event()
+                other = threading.Thread(target=disturb, args=(kind, lambda e=over: not e.is_set(), docs, data.base))
+                other.start()
+                windows[kind] = search_for(seconds, docs, data.queries)
+                over.set()
+                other.join()
+            found.append(windows)
+    return found
+
+
+def report(found: list[dict[str, Window]]) -> dict[str, Any]:
+    figures: dict[str, Any] = {
+        kind: {
+            "median_us": 1e6 * float(np.median([windows[kind].median for windows in found])),
+            "p99_us": 1e6 * float(np.median([windows[kind].p99 for windows in found])),
+            "searches": sum(windows[kind].searches for windows in found),
+            "waited": float(np.median([windows[kind].waited for windows in found])),
+        }
+        for kind in WINDOWS
+    }
+    for kind in ("idle", "control"):
+        ratios = [windows["loaded"].p99 / windows[kind].p99 for windows in found]
+        figures[f"p99 loaded / {kind}"] = Summary.of(ratios).to_dict()
+    return figures
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="bench.interference", description=__doc__.partition("\n")[0])
+    parser.add_argument("data", nargs="?", default="synthetic:20000:384", help="as bench.compare takes it")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of a window")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", action="store_true", help="of one process, in place of two processes")
+    chosen = parser.parse_args(arguments)
+    if len(os.sched_getaffinity(0)) < 2:
+        parser.error("needs two cores")
+    data = load(chosen.data)
+    model = lamina.Model("bench", dim=data.base.shape[1], metric=data.metric)
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "bench.lamina")
+        with lamina.open(path, create=True, maintenance="manual") as store:
+            docs = store.create_collection("docs", model)
+            docs.add(np.arange(len(data.base)), data.base)
+            docs.optimize()
+        measure = between_threads if chosen.threads else between_processes
+        json.dump(report(measure(path, data, chosen.seconds, chosen.rounds)), sys.stdout, indent=2)
+    print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
