@@ -89,6 +89,64 @@ def test_a_model_that_does_not_say_its_dimension_is_tried(
     assert json.loads(run(capsys, "info", store, "--json")[0])["collections"]["docs"]["model"]["dim"] == 3
 
 
+def test_refresh_deletes_within_bounds(capsys: pytest.CaptureFixture[str], store: str, source: str) -> None:
+    run(capsys, "refresh", store, source)
+    Path(source).write_text(json.dumps(ROWS[0]))
+    out, err = run(capsys, "refresh", store, source, "--delete", "missing", code=1)
+    assert (out, "2 of the 3 records" in err) == ("", True)
+    out, _ = run(capsys, "refresh", store, source, "--delete", "missing", "--max-delete", "0.7", "--dry-run", "--json")
+    assert (json.loads(out)["deleted"], json.loads(out)["records"]) == (2, 3)
+    assert "2 deleted" in run(capsys, "refresh", store, source, "--delete", "missing", "--max-delete", "0.7")[0]
+    Path(source).write_text(json.dumps(ROWS[1]))
+    out, _ = run(capsys, "refresh", store, source, "--scope", "another", "--delete", "missing", "--json")
+    assert (json.loads(out)["deleted"], json.loads(out)["records"]) == (0, 2)
+
+
+def test_refresh_keeps_to_a_budget(capsys: pytest.CaptureFixture[str], store: str, source: str) -> None:
+    out, err = run(capsys, "refresh", store, source, "--budget", "5tokens", "--batch-size", "1", "--json", code=1)
+    assert json.loads(out)["embedded"] == 1
+    assert "stopped: the next batch would exceed the budget of 5 tokens" in err
+    assert "price" in run(capsys, "refresh", store, source, "--budget", "0.5", code=1)[1]
+    assert "3 added" in run(capsys, "refresh", store, source, "--budget", "60s", "--collection", "other")[0]
+
+
+def test_refresh_says_what_failed(
+    capsys: pytest.CaptureFixture[str], store: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picky_embedder.py").write_text(
+        "def embed(texts):\n    if any('dogs' in text for text in texts): raise ValueError('no dogs')\n"
+        "    return [[float(len(text)), 1] for text in texts]\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    out, err = run(capsys, "refresh", store, source, "--model", "picky_embedder:embed", code=1)
+    assert "2 added" in out
+    assert "'d1' failed: ValueError: no dogs" in err
+
+
+def test_refresh_every_so_often(
+    capsys: pytest.CaptureFixture[str], store: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 1:
+            Path(source).write_text("{")  # a source that cannot be read now may be read later
+        elif len(naps) == 2:
+            Path(source).write_text(json.dumps({**ROWS[0], "text": "a blue cat"}))
+        else:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", nap)
+    out, err = run(capsys, "refresh", store, source, "--every", "5m", code=1)
+    assert [line.partition(" unchanged")[0] for line in out.splitlines()] == [
+        "3 added, 0 updated, 0 with new metadata only, 0",
+        "0 added, 1 updated, 0 with new metadata only, 0",
+    ]
+    assert "is not JSON" in err
+    assert all(200 < seconds <= 300 for seconds in naps)
+
+
 def test_info_verify_and_optimize(capsys: pytest.CaptureFixture[str], store: str, source: str) -> None:
     run(capsys, "refresh", store, source)
     found = json.loads(run(capsys, "info", store, "--json")[0])
@@ -140,7 +198,9 @@ def test_failures_are_one_friendly_line(
 @pytest.mark.parametrize(
     "arguments",
     [[], ["nothing"], ["search"], ["search", "s"], ["search", "s", "x", "-k", "0"], ["search", "s", "x", "-k", "many"],
-     ["search", "s", "x", "--ef", "5", "--exact"], ["refresh", "s"], ["info"], ["verify", "s", "--no-such"]],
+     ["search", "s", "x", "--ef", "5", "--exact"], ["refresh", "s"], ["refresh", "s", "t", "--every", "5"],
+     ["refresh", "s", "t", "--every", "xm"], ["refresh", "s", "t", "--budget", "much"],
+     ["refresh", "s", "t", "--max-delete", "2"], ["info"], ["verify", "s", "--no-such"]],
 )  # fmt: skip
 def test_wrong_use_is_code_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     _, err = run(capsys, *arguments, code=2)

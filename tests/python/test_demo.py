@@ -32,11 +32,13 @@ def test_the_demo_keeps_its_promises(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert texts > 3000
     assert f"{texts:,} embedded; each batch was on the disk" in out
     changed = int(re.search(r"Changing (\d+) of the texts", out)[1])
-    assert f"{changed} embedded, {texts - changed:,} left as they were" in out
+    gone = int(re.search(r"taking (\d+) away", out)[1])
+    assert f"{changed} embedded, {gone} deleted, {texts - changed - gone:,} left as they were" in out
     assert re.search(r"nothing changed … .*\n  0 embedded", out)
     assert "refused: its distances would look right and mean nothing" in out
+    assert "refused: a few fixed texts" in out
     assert "must not be" not in out
     assert re.search(r"Verifying every byte … .*\n  .*sound", out)
     assert "csv" in out.partition("CSV files”")[2].splitlines()[1]
     with lamina.open(tmp_path / "kept.lamina", read_only=True) as store:
-        assert len(store.get_collection("docs")) == texts
+        assert len(store.get_collection("docs")) == texts - gone

@@ -111,6 +111,23 @@ def test_a_spec_of_a_callable_imports_it_on_first_use(monkeypatch: pytest.Monkey
         embedder("some_embedders:Other")(["a"])
 
 
+def test_a_callable_behind_a_spec_keeps_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("limited_embedders")
+    module.bare = lambda texts: texts  # type: ignore[attr-defined]
+    module.limited = lambda texts: texts  # type: ignore[attr-defined]
+    module.limited.max_batch = 7  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "limited_embedders", module)
+    assert embedder("limited_embedders:limited").max_batch == 7  # type: ignore[attr-defined]
+    assert not hasattr(embedder("limited_embedders:bare"), "max_batch")
+    assert not hasattr(embedder("limited_embedders:limited"), "dim")
+
+
+def test_an_endpoint_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(ImportError, match="pip install"):
+        embedder("openai:small")(["a"])
+
+
 def test_sentence_transformers_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(ImportError, match="pip install"):

@@ -6,6 +6,7 @@ field alone; compare with a fingerprint that was written down; embed with callab
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import pickle
 from typing import Any
@@ -39,6 +40,7 @@ def test_the_fingerprint_of_today_is_the_one_of_tomorrow() -> None:
     [
         ("name", "n"), ("revision", "2"), ("revision", None), ("dim", 16), ("metric", "ip"), ("normalize", True),
         ("prompt", "passage: "), ("query_prompt", "query: "), ("max_tokens", 256),
+        ("truncation", "left"), ("pooling", "mean"), ("full_dim", 32),
     ],
 )  # fmt: skip
 def test_each_field_changes_it_and_the_difference_names_it(field: str, value: object) -> None:
@@ -67,7 +69,8 @@ def test_aliases_of_a_metric_are_one_metric(alias: str, metric: str) -> None:
     [
         ({"name": ""}, "non-empty"), ({"dim": 0}, "dim"), ({"dim": -4}, "dim"), ({"dim": True}, "dim"),
         ({"dim": 1.5}, "dim"), ({"dim": 70000}, "dim"), ({"dim": None}, "dim="), ({"metric": "manhattan"}, "manhattan"),
-        ({"metric": "hamming", "dim": 12}, "multiple of 8"),
+        ({"metric": "hamming", "dim": 12}, "multiple of 8"), ({"full_dim": 4}, "cut to dim=8"),
+        ({"full_dim": "x"}, "dim"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(changed: dict[str, Any], message: str) -> None:
@@ -126,6 +129,29 @@ def test_embed_returns_contiguous_float32_and_normalizes() -> None:
 def test_an_embedder_that_misbehaves_is_refused(returned: np.ndarray, error: type[Exception]) -> None:
     with pytest.raises(error, match="embedder of 'm'"):
         Model(**BASE, embed=lambda texts: returned).embed(["a", "b"])
+
+
+def test_longer_vectors_are_cut_and_then_scaled() -> None:
+    model = Model("m", dim=2, full_dim=4, normalize=True, embed=lambda texts: np.array([[3, 4, 5, 6]] * len(texts)))
+    np.testing.assert_allclose(model.embed(["a"]), [[0.6, 0.8]], rtol=1e-6)
+    assert Model("m", dim=4, full_dim=4) == Model("m", dim=4)
+    with pytest.raises(DimensionMismatchError, match=r"\(1, 4\)"):
+        model.bind(lambda texts: np.ones((len(texts), 2))).embed(["a"])
+    bits = Model("m", dim=8, full_dim=16, metric="hamming", embed=lambda texts: np.full((1, 2), [1, 2], np.uint8))
+    assert bits.embed(["a"]).tolist() == [[1]]
+
+
+def test_an_embedder_may_be_a_coroutine_function() -> None:
+    async def embed(texts: list[str]) -> np.ndarray:
+        return ones(texts)
+
+    model = Model(**BASE, embed=embed)
+    assert model.embed(["a", "b"]).shape == (2, 8)
+
+    async def main() -> np.ndarray:
+        return model.embed(["a"])  # while this thread's own loop is busy with it
+
+    assert asyncio.run(main()).shape == (1, 8)
 
 
 def test_texts_are_a_list_of_str() -> None:

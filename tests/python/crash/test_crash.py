@@ -1,6 +1,6 @@
-"""Crashes and damage, in a size for CI; `kill_loop.py` and `flip_sweep.py` run the same in full.
+"""Crashes and damage, in a size for CI; `kill_loop.py`, `refresh_kills.py` and `flip_sweep.py` run the same in full.
 
-Goal: nothing acknowledged is lost and no damage goes unseen, and no process crashes. Method: both scripts as programs,
+Goal: nothing acknowledged is lost and no damage goes unseen, and no process crashes. Method: the scripts as programs,
 with small numbers.
 """
 
@@ -33,6 +33,12 @@ def test_a_killed_writer_loses_nothing() -> None:
     assert sum(report["kills"].values()) == 8
     assert len(report["versions seen by readers"]) == 4
     assert min(report["versions seen by readers"]) >= 10
+
+
+def test_a_killed_refresh_goes_on_where_it_was() -> None:
+    report = run("refresh_kills.py", "--kills", "8", "--docs", "1000")
+    assert report["kills"] == 8
+    assert report["embedded"] > 1000
 
 
 def test_no_damage_goes_unseen() -> None:
