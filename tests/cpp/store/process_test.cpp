@@ -1,12 +1,16 @@
 // Goal: locks, forks and kills work between real processes. Method: a store on the real file system, and children.
-#include "store/writer.h"
+#include "store/store.h"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
+#include <future>
+#include <thread>
 
+#include "io/fault.h"
 #include "io/scratch_directory.h"
 #include "store/toy_store.h"
 
@@ -74,6 +78,33 @@ TEST_F(ProcessTest, AForkedChildCannotWriteAndLeavesTheLockAlone) {
 }
 
 #ifndef __SANITIZE_THREAD__  // which lets no forked child start threads
+TEST_F(ProcessTest, AForkedChildLetsGoOfAStoreThatItsParentsThreadsWaitIn) {
+  FaultFileSystem fs(FileSystem::posix());
+  auto store = Store::open(fs, path, {.create = true}, kToyHasher, kToyCodec);
+  store->create_collection("docs", toy_spec());
+  std::promise<void> syncing;
+  std::promise<void> forked;
+  fs.fail({.rule = {Operation::kSync, ".log"}, .error = 0, .effect = [&](const std::string&) {
+             syncing.set_value();
+             forked.get_future().wait();
+           }});
+  std::vector<std::thread> writers;
+  for (int writer = 0; writer < 3; ++writer) {
+    writers.emplace_back([&to = *store, writer] { upsert(to, batch_of(writer, writer, 1)); });
+    if (writer == 0) syncing.get_future().wait();
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // the others wait in the queue
+  const int ended = in_child([&] {
+    ::alarm(20);
+    store.reset();
+    return 0;
+  });
+  forked.set_value();
+  for (std::thread& writer : writers) writer.join();
+  EXPECT_EQ(ended, 0);
+  EXPECT_EQ(rows_in(*store).size(), 3u);
+}
+
 TEST_F(ProcessTest, AKilledWriterLosesNothingThatItAcknowledged) {
   constexpr int kKills = 4;
   for (int kill = 0; kill < kKills; ++kill) {

@@ -141,6 +141,37 @@ TEST(SealTest, AMergeMayBeginBeforeItAndEndInIt) {
   expect_everywhere(fs, *store, expected);
 }
 
+TEST(SealTest, AnOptimizeThatIsAlwaysOvertakenSaysSo) {
+  MemoryFileSystem fs;
+  SteppedCodec codec;
+  const auto store = Store::open(fs, kPath, {.create = true}, kToyHasher, codec);
+  bool making = false;
+  const auto make = [&] {
+    making = true;
+    store->create_collection("docs", toy_spec());
+    for (const int batch : {1, 2}) {
+      upsert(*store, batch_of(batch, batch * 5, 5));
+      store->seal();
+    }
+    making = false;
+  };
+  make();
+  int overtaken = 0;
+  codec.at = [&](int) {
+    if (making) return;
+    ++overtaken;
+    store->drop_collection("docs");
+    make();
+  };
+  EXPECT_THROW(store->optimize("docs", 1), ConflictError);
+  EXPECT_GE(overtaken, 2);
+  codec.at = nullptr;
+  EXPECT_EQ(rows_in(*store).size(), 10u);
+  store->optimize("docs", 1);
+  EXPECT_EQ(store->stats().collections[0].record_segments, 1u);
+  store->verify();
+}
+
 TEST(SealTest, OneThatFailedIsMadeUpForByTheNext) {
   MemoryFileSystem memory;
   FaultFileSystem fs(memory);
