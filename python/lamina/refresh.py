@@ -93,7 +93,7 @@ def refresh(
             is then asked for everything (None). "none": nothing but chunks that their sources no longer have.
         max_delete: RefreshError, and none is deleted, if that were more than this share of the scope.
         batch_size: texts that are embedded and written together; "auto": 512, or what the embedder takes at once.
-        concurrency: batches at a time; an embedder's `max_concurrency` bounds it.
+        concurrency: batches at a time, each in a thread; an embedder's `max_concurrency` bounds it.
         retry: of calls that fail and may not fail again; a number: of attempts.
         on_error: "quarantine": a text that the embedder refuses, while it embeds others, is listed by
             `Collection.failed()`, what the store had of it stays, and the refresh goes on. "raise": RefreshError.

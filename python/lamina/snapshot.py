@@ -187,12 +187,19 @@ class Snapshot:
 
     def _of_served_model(self, query: Any, model: Model | None) -> Any:
         """The query, if `model` and its tag name the model that made the stored vectors. ModelMismatchError."""
-        if model is not None and not isinstance(model, Model):
-            raise TypeError(f"model= is a lamina.Model, not {model!r}")
-        for named in (model, query.model if isinstance(query, TaggedVectors) else None):
-            if named is not None and named != self.model:
-                raise mismatch(named, self.model, doing="search", collection=self.name)
-        return np.asarray(query) if isinstance(query, TaggedVectors) else query
+        if model is not None and model is not self.model:
+            self._refuse_another(model)
+        if type(query) is not TaggedVectors:
+            return query
+        if query.model is not self.model:
+            self._refuse_another(query.model)
+        return query.vectors
+
+    def _refuse_another(self, named: object) -> None:
+        if not isinstance(named, Model):
+            raise TypeError(f"model= is a lamina.Model, not {named!r}")
+        if named != self.model:
+            raise mismatch(named, self.model, doing="search", collection=self.name)
 
 
 _CLOSED: Any = Closed("the snapshot is closed: take another with collection.snapshot()")

@@ -63,7 +63,12 @@ class Standing(NamedTuple):
 
 
 def hashes_of(items: Sequence[Item]) -> NDArray[np.uint8]:
-    return codec.content_hashes([item.content for item in items])
+    """(n, 16): of each text. ValueError names the record whose text is none."""
+    try:
+        return codec.content_hashes([item.content for item in items])
+    except UnicodeEncodeError as error:
+        wrong = next(item.id for item in items if item.content is error.object)
+        raise ValueError(f"the text of {wrong!r} holds lone surrogates, which are no characters") from None
 
 
 def oldest_us(max_age: timedelta | float | None, now_us: int) -> int:

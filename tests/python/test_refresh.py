@@ -187,6 +187,7 @@ def test_a_folder_of_texts(docs: Collection, tmp_path: Path) -> None:
         ("s.jsonl", b'{"id": true, "text": "x"}\n', "not True"),
         ("s.jsonl", b'{"id": 1, "text": 5}\n', "a text is a str, not 5"),
         ("s.jsonl", b'{"id": 1, "text": "\xff"}\n', "is not JSON"),
+        ("s.jsonl", b'{"id": "x", "text": "\\ud800"}\n', "text of 'x' holds lone surrogates"),
         ("s.csv", b"id,text\n1\n", r"s\.csv:2 has another number of fields"),
         ("s.csv", b"id,text\n1,a,b\n", r"s\.csv:2 has another number of fields"),
         ("s.csv", b"id,text\n1,\xff\n", "is not CSV in UTF-8"),
