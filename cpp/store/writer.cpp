@@ -170,7 +170,8 @@ void Writer::seal_beside_writers() {
   std::optional<Seal> seal;
   {
     const Turn turn = take_turn();
-    if (ledger_->log_bytes() == kLogHeaderBytes) return;
+    log_bytes_ = ledger_->log_bytes();
+    if (log_bytes_ == kLogHeaderBytes) return;
     seal.emplace(*shop_);
   }
   seal->build();
