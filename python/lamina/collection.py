@@ -126,10 +126,9 @@ class Collection(Writer[WriteResult]):
 
     def failed(self) -> list[Failed]:
         """The records that a refresh could not embed, each with `id, scope, reason, attempts, at, content_hash`."""
-        from lamina.kept import Kept
-        from lamina.shared import Settings
+        from lamina.kept import kept_of
 
-        return list(Kept.of(Settings.of(self._take().settings).kept).failed)
+        return list(kept_of(self).failed)
 
     def warm(self) -> None:
         """Verifies what a search touches, and brings it into memory."""

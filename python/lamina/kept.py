@@ -7,10 +7,16 @@ All of it is one JSON text, written anew when it changes, so it is bounded: `MOS
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lamina.shared import Settings
+
+if TYPE_CHECKING:
+    from lamina.collection import Collection
 
 MOST_FAILED = 1000
 REASON_MAX = 200
@@ -34,6 +40,7 @@ class Kept:
     failed: tuple[Failed, ...] = ()
 
     @classmethod
+    @functools.lru_cache(maxsize=16)
     def of(cls, text: str) -> Kept:
         fields: dict[str, Any] = json.loads(text) if text else {}
         failed = [
@@ -64,3 +71,13 @@ class Kept:
 
     def of_scope(self, scope: str) -> dict[Any, Failed]:
         return {entry.id: entry for entry in self.failed if entry.scope == scope}
+
+
+def kept_of(collection: Collection) -> Kept:
+    """What is kept about a collection now."""
+    return Kept.of(Settings.of(collection._take().settings).kept)
+
+
+def keep(collection: Collection, change: Callable[[Kept], Kept]) -> None:
+    """Changes what is kept. Durable, and one version more, if it is another thing than before."""
+    collection._store._shared.keep(collection, lambda text: change(Kept.of(text)).text())

@@ -92,11 +92,8 @@ class Known:
         refs, hashes = refs[there], [hash for hash, found in zip(hashes, there, strict=True) if found]
         made_from = core.provenance_at(refs)["made_from"]
         vectors = core.vectors_at(refs)[0]
-        return {
-            hash: vector
-            for hash, made, vector in zip(hashes, made_from, vectors, strict=True)
-            if made.tobytes() == hash
-        }  # fmt: skip
+        found = zip(hashes, made_from, vectors, strict=True)
+        return {hash: vector for hash, made, vector in found if made.tobytes() == hash}
 
 
 def _first_half(hashes: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -76,8 +76,6 @@ class Pipeline:
             except BudgetError as over:
                 self._wait_for_all()
                 self._report.stopped = str(over)
-            except StoppedError:
-                raise RefreshError("the refresh was cancelled") from None
             except KeyboardInterrupt:
                 self._stop.set()
                 raise

@@ -6,8 +6,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from lamina.errors import RefreshError
-from lamina.kept import MOST_FAILED, REASON_MAX, Failed, Kept
-from lamina.shared import Settings
+from lamina.kept import MOST_FAILED, REASON_MAX, Failed, keep, kept_of
 from lamina.sources import Item
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ class Quarantine:
     def __init__(self, collection: Collection, scope: str) -> None:
         self._collection = collection
         self._scope = scope
-        self._before = Kept.of(Settings.of(collection._take().settings).kept).of_scope(scope)
+        self._before = kept_of(collection).of_scope(scope)
         self._now: dict[Any, Failed] = {}
 
     def stays(self, item: Item, hash: bytes) -> bool:
@@ -60,6 +59,4 @@ class Quarantine:
 
     def _keep(self, over: set[Any] | None) -> None:
         failed = list(self._now.values())[:MOST_FAILED]
-        self._collection._store._shared.keep(
-            self._collection, lambda text: Kept.of(text).with_failed(self._scope, failed, over).text()
-        )
+        keep(self._collection, lambda kept: kept.with_failed(self._scope, failed, over))

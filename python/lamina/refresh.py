@@ -14,14 +14,14 @@ import numpy as np
 
 from lamina import canary, sources, waiting
 from lamina import collection as collections
-from lamina.caller import Caller
+from lamina.caller import Caller, StoppedError
 from lamina.errors import LaminaError, RefreshError
-from lamina.kept import Kept
+from lamina.kept import keep, kept_of
 from lamina.pipeline import Pipeline
 from lamina.progress import Progress
 from lamina.report import Budget, RefreshReport
 from lamina.retry import Retry, may_pass
-from lamina.shared import Settings, logger
+from lamina.shared import logger
 from lamina.standing import oldest_us
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ def refresh(
         if delete == "missing" and report.stopped is None:
             pipeline.delete_missing()
         read.remember(collection, scope, started, report)
+    except StoppedError:
+        raise RefreshError("the refresh was stopped; what was finished stays", report) from None
     except RefreshError as error:
         error.report = report
         raise
@@ -194,16 +196,14 @@ class _Reading:
     def of(cls, source: Any, collection: Collection, scope: str, everything: bool) -> _Reading:
         if not callable(source) or hasattr(source, "__iter__"):
             return cls(source, True, sources.size(source), False)
-        kept = Kept.of(Settings.of(collection._take().settings).kept)
-        since = None if everything or scope not in kept.since else datetime.fromisoformat(kept.since[scope])
+        began = None if everything else kept_of(collection).since.get(scope)
+        since = None if began is None else datetime.fromisoformat(began)
         return cls(source(since), since is None, 0, True)
 
     def remember(self, collection: Collection, scope: str, started: datetime, report: RefreshReport) -> None:
         """A callable is asked next for what changed since now, unless something of this is still to be done."""
         if self.is_callable and report.ok and not report.dry_run:
-            collection._store._shared.keep(
-                collection, lambda text: Kept.of(text).with_since(scope, started).text()
-            )  # fmt: skip
+            keep(collection, lambda kept: kept.with_since(scope, started))
 
 
 def _check(delete: str, max_delete: float, batch_size: int | str, concurrency: int, on_error: str) -> None:
@@ -221,7 +221,7 @@ def _check(delete: str, max_delete: float, batch_size: int | str, concurrency: i
 
 def _check_canary(collection: Collection, caller: Caller) -> None:
     """Compares the embedder with what is kept of it; the first one is kept."""
-    kept = Kept.of(Settings.of(collection._take().settings).kept).canary
+    before = kept_of(collection).canary
     try:
         outcomes = caller.embed(canary.TEXTS)
         wrong = next((outcome for outcome in outcomes if isinstance(outcome, Exception)), None)
@@ -229,15 +229,13 @@ def _check_canary(collection: Collection, caller: Caller) -> None:
         wrong = error
     if wrong is None:
         vectors = np.stack([np.asarray(outcome) for outcome in outcomes])
-        if kept:
-            canary.check(caller.model, kept, vectors, collection.name)
+        if before:
+            canary.check(caller.model, before, vectors, collection.name)
         else:
-            collection._store._shared.keep(
-                collection, lambda text: Kept.of(text).with_canary(canary.encode(vectors)).text()
-            )  # fmt: skip
+            keep(collection, lambda kept: kept.with_canary(canary.encode(vectors)))
         return
     cause = wrong.__cause__ or wrong
-    if kept or may_pass(cause) or isinstance(cause, LaminaError):
+    if before or may_pass(cause) or isinstance(cause, LaminaError):
         raise wrong if isinstance(wrong, LaminaError) else RefreshError(f"the canary cannot be embedded: {wrong}")
     logger.warning(
         "the embedder of %r cannot embed the fixed texts that would show a change of it: %r", caller.model.name, cause

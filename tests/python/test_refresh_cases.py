@@ -6,6 +6,7 @@ ten chunks of one source, as in the probe of `bench/refresh.py`, and an embedder
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -192,6 +193,24 @@ def test_a_budget_is_not_exceeded(docs: Collection, embed: Counting) -> None:
     assert docs.refresh(source, budget=lamina.Budget(seconds=0)).embedded == 0
     assert docs.refresh(source, budget=lamina.Budget(seconds=60)).embedded == 5
     assert docs.refresh(source).unchanged == 20
+
+
+def test_a_refresh_can_be_stopped(docs: Collection) -> None:
+    stop = threading.Event()
+
+    def source() -> Iterator[tuple[int, str]]:
+        for at in range(10_000):
+            if at == 5_000:
+                stop.set()
+            yield at, f"text {at}"
+
+    with pytest.raises(RefreshError, match="stopped") as raised:
+        docs.refresh(source(), stop=stop)
+    assert raised.value.report.seen < 10_000
+    assert raised.value.report.added == len(docs)
+    stop.set()
+    with pytest.raises(RefreshError, match="stopped"):
+        docs.refresh([(-5, "x")], stop=stop)
 
 
 def test_the_report_adds_up(docs: Collection) -> None:
