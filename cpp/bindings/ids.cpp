@@ -28,22 +28,14 @@ IdSequence::IdSequence(const py::object& ids) {
   keep_ = all;
 }
 
-Ids IdSequence::view(IdKind kind) const {
-  if (size() == 0) return {kind, {}, {}};
-  if (kind != kind_) {
-    throw py::type_error(std::string("ids of this collection are ") + name_of(kind) + ", and these are " +
-                         name_of(kind_));
-  }
-  return view();
+Ids IdSequence::view(std::optional<IdKind> kind) const {
+  if (!kind || *kind == kind_) return view();
+  if (size() == 0) return {*kind, {}, {}};
+  throw py::type_error(std::string("ids of this collection are ") + name_of(*kind) + ", and these are " +
+                       name_of(kind_));
 }
 
 const char* name_of(IdKind kind) { return kind == IdKind::kInt ? "int" : "str"; }
-
-IdKind parse_id_kind(std::string_view name) {
-  if (name == "int") return IdKind::kInt;
-  if (name == "str") return IdKind::kString;
-  throw std::invalid_argument("unknown kind of ids '" + std::string(name) + "': one of int, str");
-}
 
 py::object to_python(const Id& id) {
   if (const auto* number = std::get_if<int64_t>(&id)) return py::int_(*number);

@@ -61,7 +61,7 @@ std::optional<py::tuple> search_snapshot(const PythonSnapshot& self, py::object 
                                          std::optional<int64_t> ef, std::optional<float> recall, bool exact,
                                          std::optional<int> threads) {
   SearchArguments arguments{std::move(query), std::move(k), ef, recall, exact, threads.value_or(0)};
-  if (self.snapshot->spec->id_kind == IdKind::kInt) return search(*self.snapshot->vectors, arguments);
+  if (self.snapshot->records->id_kind == IdKind::kInt) return search(*self.snapshot->vectors, arguments);
   const StringIds ids(*self.snapshot->records);
   arguments.ties = &ids;
   arguments.names = &ids;
@@ -107,7 +107,7 @@ py::array ids_at(const PythonSnapshot& self, const Refs& refs) {
     const py::gil_scoped_release released;
     for (const RecordRef where : all) found.push_back(records.id_at(where));
   }
-  if (self.snapshot->spec->id_kind == IdKind::kInt) {
+  if (records.id_kind == IdKind::kInt) {
     py::array_t<int64_t> ids(static_cast<py::ssize_t>(found.size()));
     std::ranges::transform(found, ids.mutable_data(), [](const Id& id) { return std::get<int64_t>(id); });
     return ids;
@@ -279,7 +279,11 @@ A *ref* (uint64) names a record of this snapshot, and of no other; NO_REF stands
   bind_spec(snapshot, [](const PythonSnapshot& self) -> const VectorSpec& { return self.snapshot->spec->vectors; });
   const auto spec = [](const PythonSnapshot& self) -> const CollectionSpec& { return *self.snapshot->spec; };
   snapshot.def_property_readonly("version", [](const PythonSnapshot& self) { return self.snapshot->version; })
-      .def_property_readonly("id_kind", [spec](const PythonSnapshot& self) { return name_of(spec(self).id_kind); })
+      .def_property_readonly("id_kind",
+                             [spec](const PythonSnapshot& self) -> std::optional<std::string> {
+                               const auto kind = spec(self).id_kind;
+                               return kind ? std::optional<std::string>(name_of(*kind)) : std::nullopt;
+                             })
       .def_property_readonly("fingerprint",
                              [spec](const PythonSnapshot& self) { return to_bytes(spec(self).fingerprint); })
       .def_property_readonly("model", [spec](const PythonSnapshot& self) { return spec(self).model; })

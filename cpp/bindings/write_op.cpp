@@ -78,6 +78,7 @@ WriteOp PythonWriteOp::resolve(const CollectionSpec& spec) const {
   op.fingerprint = fingerprint_;
   op.scope = arguments_.scope;
   op.if_version = arguments_.if_version;
+  if (arguments_.settings) op.settings = SettingsChange{arguments_.settings->first, arguments_.settings->second};
   if (!arguments_.vectors.is_none()) {
     const VectorRows rows = vectors_of(arguments_.vectors, spec.vectors.metric);
     check_vectors(rows, spec.vectors);
@@ -101,14 +102,16 @@ void bind_write_op(py::module_& m) {
       .def(py::init([](std::string collection, std::string verb, py::object ids, py::bytes columns,
                        std::optional<PythonWriteOp::Uint8Array> content_hash,
                        std::optional<PythonWriteOp::Uint8Array> fates, py::object vectors, py::bytes fingerprint,
-                       std::string scope, std::optional<uint64_t> if_version) {
+                       std::string scope, std::optional<uint64_t> if_version,
+                       std::optional<std::pair<std::string, std::string>> settings) {
              return PythonWriteOp({std::move(collection), std::move(verb), std::move(ids), std::move(columns),
                                    std::move(content_hash), std::move(fates), std::move(vectors),
-                                   std::move(fingerprint), std::move(scope), if_version});
+                                   std::move(fingerprint), std::move(scope), if_version, std::move(settings)});
            }),
            "collection"_a, "verb"_a, "ids"_a = py::tuple(), py::kw_only(), "columns"_a = py::bytes(),
            "content_hash"_a = py::none(), "fates"_a = py::none(), "vectors"_a = py::none(),
-           "fingerprint"_a = py::bytes(), "scope"_a = "", "if_version"_a = py::none());
+           "fingerprint"_a = py::bytes(), "scope"_a = "", "if_version"_a = py::none(),
+           "settings"_a = py::none());
 }
 
 }  // namespace lamina

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "bindings/ids.h"
 #include "store/store.h"
@@ -24,6 +25,7 @@ class PythonWriteOp {
     py::bytes fingerprint;
     std::string scope;
     std::optional<uint64_t> if_version;
+    std::optional<std::pair<std::string, std::string>> settings;  // from, to
   };
 
   explicit PythonWriteOp(Arguments arguments);

@@ -58,7 +58,7 @@ std::optional<LogFrame> parse_frame(Bytes log, const LogHeader& header, uint64_t
 std::optional<LogFrame> find_frame(Bytes log, const LogHeader& header, uint64_t offset);
 
 // Rows of one write. Views: to encode, into the caller's memory; decoded, `ids`, `fields` and scopes into vectors that
-// the DecodedOperations owns, `columns` and `vectors` into the payload (8-byte aligned if the log is).
+// the DecodedOperations owns, `columns` and `vectors` into the payload (8-byte aligned if the log is), as `settings`.
 struct PutOperation {
   uint64_t collection = 0;
   Ids ids;
@@ -78,7 +78,13 @@ struct DeleteOperation {
   std::span<const uint64_t> rids;
 };
 
-using Operation = std::variant<PutOperation, DeleteOperation>;
+// From here on these are the collection's own.
+struct SettingsOperation {
+  uint64_t collection = 0;
+  std::string_view settings;
+};
+
+using Operation = std::variant<PutOperation, DeleteOperation, SettingsOperation>;
 
 std::vector<std::byte> encode_operations(std::span<const Operation> operations);
 

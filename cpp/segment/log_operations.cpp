@@ -9,7 +9,7 @@
 namespace lamina {
 namespace {
 
-enum class OperationKind : uint8_t { kPut = 1, kDelete = 2 };
+enum class OperationKind : uint8_t { kPut = 1, kDelete = 2, kSettings = 3 };  // the order of Operation's alternatives
 constexpr size_t kOperationHeaderBytes = 24;
 constexpr size_t kLeastRowBytes = 8 + 8 + 8 + 16 + 4 + 4 + 1;
 constexpr uint32_t kMaxDim = 65536;
@@ -77,6 +77,11 @@ void write_body(ByteWriter& out, const DeleteOperation& erase) {
   out.bytes(std::as_bytes(erase.rids));
 }
 
+void write_body(ByteWriter& out, const SettingsOperation& settings) {
+  out.string(settings.settings);
+  out.align(8);
+}
+
 }  // namespace
 
 std::vector<std::byte> encode_operations(std::span<const Operation> operations) {
@@ -84,8 +89,7 @@ std::vector<std::byte> encode_operations(std::span<const Operation> operations) 
   out.u32(static_cast<uint32_t>(operations.size()));
   out.u32(0);
   for (const Operation& operation : operations) {
-    const bool put = std::holds_alternative<PutOperation>(operation);
-    out.u8(static_cast<uint8_t>(put ? OperationKind::kPut : OperationKind::kDelete));
+    out.u8(static_cast<uint8_t>(operation.index() + 1));
     write_zeros(out, 7);
     out.u64(std::visit([](const auto& o) { return o.collection; }, operation));
     const size_t length_at = out.size();
@@ -228,6 +232,18 @@ struct OperationDecoder {
     expect_unique(storage.rids, "rid");
     return {collection, storage.rids};
   }
+
+  SettingsOperation settings(uint64_t collection) {
+    const Bytes settings = in.bytes(in.u32());
+    in.align(8);
+    return {collection, as_text(settings)};
+  }
+
+  Operation read(OperationKind kind, uint64_t collection, uint64_t version) {
+    if (kind == OperationKind::kPut) return put(collection, version);
+    if (kind == OperationKind::kDelete) return erase(collection);
+    return settings(collection);
+  }
 };
 
 DecodedOperations::DecodedOperations(const LogFrame& frame, const std::string& file) {
@@ -237,7 +253,7 @@ DecodedOperations::DecodedOperations(const LogFrame& frame, const std::string& f
   for (uint32_t i = 0; i < count; ++i) {
     const uint8_t kind = in.u8();
     if (kind == 0) in.corrupt("a kind of operation", "0");
-    if (kind > static_cast<uint8_t>(OperationKind::kDelete)) too_new(file, "log operation " + std::to_string(kind));
+    if (kind > static_cast<uint8_t>(OperationKind::kSettings)) too_new(file, "log operation " + std::to_string(kind));
     read_zeros(in, 7);
     const uint64_t collection = in.u64();
     const uint64_t length = in.u64();
@@ -245,11 +261,7 @@ DecodedOperations::DecodedOperations(const LogFrame& frame, const std::string& f
     ByteReader body(in.bytes(length), file, body_at);
     storage_.push_back(std::make_shared<Storage>());
     OperationDecoder decoder{body, *storage_.back()};
-    if (kind == static_cast<uint8_t>(OperationKind::kPut)) {
-      operations_.emplace_back(decoder.put(collection, frame.version));
-    } else {
-      operations_.emplace_back(decoder.erase(collection));
-    }
+    operations_.push_back(decoder.read(static_cast<OperationKind>(kind), collection, frame.version));
     body.expect_end();
     in.align(8);
   }

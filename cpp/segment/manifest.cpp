@@ -72,7 +72,7 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
   ByteWriter payload;
   payload.string(manifest.name);
   payload.u64(manifest.collection);
-  payload.u8(static_cast<uint8_t>(manifest.id_kind));
+  payload.u8(manifest.id_kind ? static_cast<uint8_t>(*manifest.id_kind) : 0);
   payload.u64(manifest.version);
   payload.u64(manifest.next_rid);
   payload.string(manifest.settings);
@@ -89,12 +89,13 @@ Manifest decode_manifest(const Document& document, const std::string& file) {
   manifest.name = in.string();
   manifest.collection = in.u64();
   const uint8_t id_kind = in.u8();
-  if (id_kind < 1 || id_kind > 2) in.corrupt("id kind 1 or 2", std::to_string(id_kind));
-  manifest.id_kind = static_cast<IdKind>(id_kind);
+  if (id_kind > 2) in.corrupt("id kind 0, 1 or 2", std::to_string(id_kind));
+  if (id_kind != 0) manifest.id_kind = static_cast<IdKind>(id_kind);
   manifest.version = in.u64();
   manifest.next_rid = in.u64();
   manifest.settings = in.string();
   manifest.records = read_segments(in);
+  if (!manifest.id_kind && !manifest.records.empty()) in.corrupt("a kind of ids, since there are records", "none");
   manifest.generations.resize(read_count(in, kLeastGenerationBytes));
   for (Generation& generation : manifest.generations) generation = read_generation(in);
   manifest.extensions = read_extensions(in);

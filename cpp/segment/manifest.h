@@ -33,7 +33,7 @@ struct Generation {
 struct Manifest {
   std::string name;  // when it was written; the root's counts
   uint64_t collection = 0;
-  IdKind id_kind = IdKind::kInt;
+  std::optional<IdKind> id_kind;  // none: no record was ever put
   uint64_t version = 0;
   uint64_t next_rid = 0;
   std::string settings;  // the caller's own bytes

@@ -41,6 +41,20 @@ void CollectionState::show() {
   handle->show(std::move(snapshot));
 }
 
+void CollectionState::set_settings(std::string_view settings) {
+  auto changed = std::make_shared<CollectionSpec>(*spec);
+  changed->settings = settings;
+  spec = std::move(changed);
+}
+
+void CollectionState::decide_id_kind(IdKind kind) {
+  if (spec->id_kind) return;
+  auto decided = std::make_shared<CollectionSpec>(*spec);
+  decided->id_kind = kind;
+  records = std::make_unique<RecordSet>(kind, std::vector<RecordView::SealedPart>());
+  spec = std::move(decided);
+}
+
 std::shared_ptr<CollectionState> open_collection(OpenFiles& files, const Root::Collection& entry) {
   auto state = std::make_shared<CollectionState>();
   state->id = entry.id;
@@ -54,10 +68,10 @@ std::shared_ptr<CollectionState> open_collection(OpenFiles& files, const Root::C
 
   std::vector<RecordView::SealedPart> records;
   for (const SegmentRef& ref : state->manifest.records) {
-    auto segment = files.records(ref, state->manifest.id_kind);
+    auto segment = files.records(ref, *state->manifest.id_kind);
     records.push_back({std::move(segment), files.deleted(ref)});
   }
-  state->records = std::make_unique<RecordSet>(state->manifest.id_kind, std::move(records));
+  state->records = std::make_unique<RecordSet>(state->manifest.id_kind.value_or(IdKind::kInt), std::move(records));
 
   std::vector<View::SealedPart> vectors;
   for (const SegmentRef& ref : state->served().segments) {
@@ -86,7 +100,7 @@ std::shared_ptr<CollectionState> new_collection(uint64_t id, const std::string& 
   state->spec = std::make_shared<const CollectionSpec>(spec);
   state->version = version;
   state->last_frame = version;
-  state->records = std::make_unique<RecordSet>(spec.id_kind, std::vector<RecordView::SealedPart>());
+  state->records = std::make_unique<RecordSet>(spec.id_kind.value_or(IdKind::kInt), std::vector<RecordView::SealedPart>());
   state->vectors = std::make_unique<VectorSet>(spec.vectors);
   state->handle = std::make_shared<CollectionHandle>(name);
   return state;

@@ -59,6 +59,8 @@ struct CollectionState {
   Generation& served() { return manifest.generations.front(); }
   bool unsealed() const { return last_frame > manifest.version; }
   void show();  // the sets as they are, as the handle's snapshot
+  void set_settings(std::string_view settings);
+  void decide_id_kind(IdKind kind);  // unless it is decided
 };
 
 using Collections = std::map<uint64_t, std::shared_ptr<CollectionState>>;  // by id

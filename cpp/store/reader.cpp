@@ -135,7 +135,6 @@ void Reader::refuse() const { throw ReadOnlyError("the store was opened read-onl
 
 std::shared_ptr<Collection> Reader::create_collection(const std::string&, const CollectionSpec&) { refuse(); }
 void Reader::drop_collection(const std::string&) { refuse(); }
-void Reader::set_settings(const std::string&, const std::string&) { refuse(); }
 std::vector<WriteResult> Reader::write(std::span<const WriteOp>) { refuse(); }
 void Reader::sync() { refuse(); }
 void Reader::seal() { refuse(); }

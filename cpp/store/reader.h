@@ -20,7 +20,6 @@ class Reader final : public Store {
   std::shared_ptr<Collection> collection(const std::string& name) const override;
   std::vector<std::string> collections() const override;
   void drop_collection(const std::string& name) override;
-  void set_settings(const std::string& name, const std::string& settings) override;
   std::vector<WriteResult> write(std::span<const WriteOp> operations) override;
   void sync() override;
   bool reload() override;

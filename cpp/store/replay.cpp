@@ -53,7 +53,12 @@ void apply(CollectionState& collection, const Operation& operation, int threads)
     collection.records->erase(gone->rids);
     return;
   }
+  if (const auto* settings = std::get_if<SettingsOperation>(&operation)) {
+    collection.set_settings(settings->settings);
+    return;
+  }
   const auto& put = std::get<PutOperation>(operation);
+  collection.decide_id_kind(put.ids.kind);
   put_vectors(*collection.vectors, put, threads);
   collection.records->put(new_records(put));
   for (const RecordFields& fields : put.fields) collection.next_rid = std::max(collection.next_rid, fields.rid + 1);
@@ -84,8 +89,10 @@ void Replay::add(const LogFrame& frame) {
     touched.push_back(&collection);
     if (const auto* rows = std::get_if<PutOperation>(&operation)) {
       put(collection, *rows, frame);
+    } else if (const auto* gone = std::get_if<DeleteOperation>(&operation)) {
+      erase(collection, *gone);
     } else {
-      erase(collection, std::get<DeleteOperation>(operation));
+      collection.set_settings(std::get<SettingsOperation>(operation).settings);
     }
   }
   for (CollectionState* collection : touched) {
@@ -95,6 +102,7 @@ void Replay::add(const LogFrame& frame) {
 }
 
 void Replay::put(CollectionState& collection, const PutOperation& operation, const LogFrame& frame) {
+  if (operation.ids.size() != 0) collection.decide_id_kind(operation.ids.kind);
   check(collection, operation, frame);
   check_rows(collection, operation, frame);
   collection.records->put(new_records(operation));

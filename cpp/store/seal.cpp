@@ -29,6 +29,8 @@ Seal::Seal(Workshop& shop)
     sealed.manifest = collection->manifest;
     sealed.manifest.version = collection->last_frame;
     sealed.manifest.next_rid = collection->next_rid;
+    sealed.manifest.id_kind = collection->spec->id_kind;
+    sealed.manifest.settings = collection->spec->settings;
     sealed.records_before = collection->records->view();
     sealed.vectors_before = collection->vectors->view();
   }
@@ -54,6 +56,8 @@ void Seal::build() {
 void Seal::write_manifest(Sealed& sealed, Manifest manifest, const RecordView& records, const View& vectors) {
   manifest.version = sealed.manifest.version;
   manifest.next_rid = sealed.manifest.next_rid;
+  manifest.id_kind = sealed.manifest.id_kind;
+  manifest.settings = sealed.manifest.settings;
   Generation& served = manifest.generations.front();
   for (size_t i = 0; i < manifest.records.size(); ++i) {
     files_.write_deleted(manifest.records[i], records.parts[i].deleted);
@@ -99,7 +103,7 @@ bool Seal::publish() {
   Root root = shop_.ledger.next_root(false);
   for (Sealed& sealed : sealed_) {
     const CollectionState& collection = *sealed.collection;
-    if (collection.manifest_ref != sealed.manifest_before) {  // merged meanwhile, or given other settings
+    if (collection.manifest_ref != sealed.manifest_before) {  // merged meanwhile
       write_manifest(sealed, collection.manifest, *collection.records->view(), *collection.vectors->view());
     }
     enter(root, collection, collection.version, sealed.manifest_ref);

@@ -40,9 +40,10 @@ struct StoreOptions {
   uint64_t log_limit = uint64_t{64} << 20;
 };
 
-// What is fixed when a collection is made. `settings` and `model` are the caller's own bytes, kept and given back.
+// What is fixed when a collection is made, but for the kind of ids and the settings. `settings` and `model` are the
+// caller's own bytes, kept and given back.
 struct CollectionSpec {
-  IdKind id_kind = IdKind::kInt;
+  std::optional<IdKind> id_kind;  // none: the first put decides
   VectorSpec vectors;
   Fingerprint fingerprint{};
   std::string model;
@@ -73,6 +74,12 @@ enum class Verb : uint8_t {
   kClear,   // all records; no ids
 };
 
+// New settings, for a caller who made them of those that were `from`.
+struct SettingsChange {
+  std::string from;
+  std::string to;
+};
+
 struct WriteOp {
   std::string collection;
   Verb verb = Verb::kUpsert;
@@ -84,6 +91,7 @@ struct WriteOp {
   Fingerprint fingerprint{};                  // of the model that made them; another than served: ModelMismatchError
   std::string scope;                          // that writes the records; an update leaves them the one that they have
   std::optional<uint64_t> if_version;         // the collection's version must still be this: ConflictError
+  std::optional<SettingsChange> settings;     // puts: ConflictError if the settings are no longer `from`
 };
 
 struct WriteResult {
@@ -136,7 +144,6 @@ class Store {
   virtual std::shared_ptr<Collection> collection(const std::string& name) const = 0;  // NotFoundError
   virtual std::vector<std::string> collections() const = 0;
   virtual void drop_collection(const std::string& name) = 0;
-  virtual void set_settings(const std::string& name, const std::string& settings) = 0;
 
   // All operations in order, as one version, whole or not at all.
   virtual std::vector<WriteResult> write(std::span<const WriteOp> operations) = 0;

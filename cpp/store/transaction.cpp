@@ -79,7 +79,7 @@ struct Transaction::Memory {
   std::vector<uint64_t> rids;
 };
 
-// The ids of one collection as the transaction sees them: what was there, and what its operations did so far.
+// One collection as the transaction sees it: what was there, and what its operations did so far.
 class Transaction::Rids {
  public:
   struct Known {
@@ -88,7 +88,12 @@ class Transaction::Rids {
     std::string_view scope;
   };
 
-  explicit Rids(CollectionState& state) : collection(state), next_rid(state.next_rid), view_(state.records->view()) {}
+  explicit Rids(CollectionState& state)
+      : collection(state),
+        next_rid(state.next_rid),
+        id_kind(state.spec->id_kind),
+        settings(state.spec->settings),
+        view_(state.records->view()) {}
 
   std::optional<Known> find(Id id) const {
     if (const auto changed = changes_.find(id); changed != changes_.end()) return changed->second;
@@ -121,6 +126,8 @@ class Transaction::Rids {
 
   CollectionState& collection;
   uint64_t next_rid;
+  std::optional<IdKind> id_kind;
+  std::string settings;
 
  private:
   std::shared_ptr<const RecordView> view_;
@@ -132,17 +139,18 @@ Transaction::Transaction(std::span<const WriteOp> operations, const Lookup& look
     : version_(version), now_us_(now_us) {
   for (const WriteOp& op : operations) {
     CollectionState& collection = lookup(op.collection);
-    if (op.ids.size() != 0 && op.ids.kind != collection.spec->id_kind) {
-      const bool ints = collection.spec->id_kind == IdKind::kInt;
+    Rids& rids = rids_of(collection);
+    if (op.ids.size() != 0 && rids.id_kind && op.ids.kind != *rids.id_kind) {
+      const bool ints = rids.id_kind == IdKind::kInt;
       throw std::invalid_argument("collection '" + op.collection + "' has " + (ints ? "integer" : "text") + " ids");
     }
     if (op.if_version && *op.if_version != collection.version) {
       throw ConflictError("collection '" + op.collection + "' is at version " + std::to_string(collection.version) +
                           ", not at " + std::to_string(*op.if_version) + "; read it again and repeat the write");
     }
-    Rids& rids = rids_of(collection);
     results_.push_back({});
     if (is_put(op.verb)) {
+      change_settings(op, rids);
       put(op, rids);
     } else if (op.verb == Verb::kClear) {
       clear(rids);
@@ -162,6 +170,16 @@ Transaction::Rids& Transaction::rids_of(CollectionState& collection) {
     if (&rids.collection == &collection) return rids;
   }
   return rids_.emplace_back(collection);
+}
+
+void Transaction::change_settings(const WriteOp& op, Rids& rids) {
+  if (!op.settings) return;
+  if (op.settings->from != rids.settings) {
+    throw ConflictError("the settings of collection '" + op.collection + "' have changed; make the write anew");
+  }
+  if (op.settings->to == rids.settings) return;
+  rids.settings = op.settings->to;
+  append(rids.collection, SettingsOperation{rids.collection.id, op.settings->to});
 }
 
 void Transaction::put(const WriteOp& op, Rids& rids) {
@@ -187,6 +205,7 @@ void Transaction::put(const WriteOp& op, Rids& rids) {
     if (op.fates[row] == VectorFate::kGiven) memory.provenance.push_back({op.content_hash[row], now_us_});
   }
   if (op.ids.size() == 0) return;
+  rids.id_kind = op.ids.kind;
   const VectorSpec& spec = rids.collection.spec->vectors;
   PutOperation put;
   put.collection = rids.collection.id;

@@ -34,6 +34,7 @@ class Transaction {
   class Rids;
   struct Memory;  // what the operations view
   Rids& rids_of(CollectionState& collection);
+  void change_settings(const WriteOp& op, Rids& rids);
   void put(const WriteOp& op, Rids& rids);
   void erase(const WriteOp& op, Rids& rids);
   void clear(Rids& rids);

@@ -22,7 +22,7 @@ class Verifier {
   void files_of(const CollectionState& collection) {
     count(collection.manifest_ref.size);
     for (const SegmentRef& ref : collection.manifest.records) {
-      const auto sealed = files_.records(ref, collection.manifest.id_kind);
+      const auto sealed = files_.records(ref, *collection.manifest.id_kind);
       (*sealed)->verify(files_.hasher());
       columns_of(**sealed);
       count_segment(ref);

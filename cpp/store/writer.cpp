@@ -119,26 +119,6 @@ void Writer::drop_collection(const std::string& name) {
   catalog_.set_version(ledger_->version());
 }
 
-void Writer::set_settings(const std::string& name, const std::string& settings) {
-  const Turn turn = take_turn();
-  CollectionState& collection = state_of(name);
-  NewFiles added(files_, numbers_);
-  Root root = ledger_->next_root(true);
-  Manifest manifest = collection.manifest;
-  manifest.settings = settings;
-  auto spec = std::make_shared<CollectionSpec>(*collection.spec);
-  spec->settings = settings;
-  const FileRef ref = SegmentFiles(files_, added, codec_).write_manifest(manifest);
-  enter(root, collection, root.version, ref);
-  ledger_->publish(std::move(root), added);
-  collection.manifest = std::move(manifest);
-  collection.manifest_ref = ref;
-  collection.spec = std::move(spec);
-  collection.version = ledger_->version();
-  collection.show();
-  catalog_.set_version(ledger_->version());
-}
-
 std::shared_ptr<Collection> Writer::collection(const std::string& name) const {
   if (closing_.load()) throw ClosedError("the store is closed");
   return catalog_.find(name);

@@ -81,6 +81,7 @@ class WriteOp:
         fingerprint: bytes = ...,  # 32 bytes: of the model that made the vectors
         scope: str = "",
         if_version: int | None = None,
+        settings: tuple[str, str] | None = None,  # puts: (from, to); ConflictError if they are no longer `from`
     ) -> None: ...
 
 FATE_GIVEN: int  # 0: the vector stands in `vectors`
@@ -99,7 +100,6 @@ class Store:
         self,
         name: str,
         *,
-        id_kind: str,  # "int" | "str"
         dim: int,
         metric: str,
         dtype: str,
@@ -114,7 +114,6 @@ class Store:
     def collection(self, name: str) -> Collection: ...
     def collections(self) -> list[str]: ...
     def drop_collection(self, name: str) -> None: ...
-    def set_settings(self, name: str, settings: str) -> None: ...
     def write(self, operations: Sequence[WriteOp]) -> list[tuple[int, int, int, int]]:
         """All or nothing, as one version: (added, updated, deleted, version) of each operation."""
     def sync(self) -> None: ...
@@ -143,7 +142,7 @@ class Snapshot:
     """
 
     version: int
-    id_kind: str
+    id_kind: str | None  # "int" | "str"; None: no record was ever put
     dim: int
     metric: str
     dtype: str

@@ -1,4 +1,4 @@
-"""The records that an update is merged into."""
+"""What a write meets: a collection as it is, and as the writes before it in a transaction will have left it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from lamina import _core
 from lamina.errors import NotFoundError
-from lamina.writes import Delete, Ids, Put, ids_at, listed
+from lamina.shared import Settings
+from lamina.writes import Delete, Ids, Put, Write, ids_at, kind_of, listed, of_kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,15 +29,33 @@ class Rows(NamedTuple):
 
 
 class Base:
-    """The records that updates are merged into: those of a snapshot, under what a transaction has put over them."""
+    """A snapshot, under what a transaction has put over it: what writes are checked against and updates merged into."""
 
     def __init__(self, name: str, snapshot: _core.Snapshot, cache: BlockCache) -> None:
+        self.version = snapshot.version
         self._name = name
         self._snapshot = snapshot
         self._cache = cache
+        self._id_kind = snapshot.id_kind
+        self._settings = Settings.of(snapshot.settings)
         self._puts: list[Put] = []
         self._over: dict[Any, tuple[int, int] | None] = {}  # id → (which put, its row), or None: deleted
         self._cleared = False
+
+    def admit(self, write: Write) -> tuple[str, str] | None:
+        """Checks a write; the settings that the collection has, and those that it needs for this, if it needs others.
+
+        TypeError for ids of the other kind and for a column that changes its type; see `Settings.admit`.
+        """
+        if write.ids is not None:
+            write.ids = of_kind(write.ids, self._id_kind, self._name)
+        if isinstance(write, Delete) or not len(write.ids):
+            return None
+        self._id_kind = kind_of(write.ids)
+        before = self._settings
+        if write.metadata is not None and write.metadata.num_columns:
+            self._settings = before.admit(write.metadata)
+        return None if self._settings is before else (before.text(), self._settings.text())
 
     def apply(self, write: Put | Delete) -> None:
         """Later updates see what this write did."""

@@ -200,11 +200,6 @@ class Collection(Writer[WriteResult]):
         self._take = refuse
         self._core = Closed(str(error))  # lets go of the files
 
-    def _rebind(self, core: _core.Collection) -> None:
-        """Another core collection of this name stands for this one."""
-        self._core = core
-        self._take = core.snapshot
-
 
 def bound(stored: Model, model: Model | str | None, embed: Embed | str | None, collection: str) -> Model:
     """The stored model with the embedder that a caller brings. ModelMismatchError if `model` is another one."""

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina import _core
 from lamina.closed import Closed
-from lamina.errors import ClosedError, NotFoundError
+from lamina.errors import ClosedError, ConflictError, NotFoundError
 from lamina.maintenance import Maintainer
-from lamina.writes import Delete, Put, Update, Write, kind_of, of_kind, refuse_what_cannot_be
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +85,7 @@ class Shared:
         _all.add(self)
         self.handles_open = 0
         self.closing = False
-        self.structure = threading.RLock()  # held while a collection is made, dropped, or changes its settings
+        self.structure = threading.RLock()  # held while a collection is made or dropped
         self.collections: weakref.WeakSet[Collection] = weakref.WeakSet()
         self.models: dict[str, Model] = {}  # with the embedders that callers brought
         self._read_only = read_only
@@ -144,72 +143,25 @@ class Shared:
         core.close()
         self.__dict__.pop("cache", None)
 
-    def create(
-        self, name: str, model: Model, id_kind: str, graph: dict[str, Any], settings: Settings
-    ) -> _core.Collection:
+    def create(self, name: str, model: Model, graph: dict[str, Any]) -> _core.Collection:
         codes = "none" if model.metric == "hamming" else "i8"
         made: _core.Collection = self.core.create_collection(
-            name, id_kind=id_kind, dim=model.dim, metric=model.metric, codes=codes, fingerprint=model.digest,
-            model=model.canonical(), settings=settings.text(), **graph,
+            name, dim=model.dim, metric=model.metric, codes=codes, fingerprint=model.digest, model=model.canonical(),
+            settings=Settings().text(), **graph,
         )  # fmt: skip
         return made
 
-    def admit(
-        self, collection: Collection, write: Write, if_version: int | None, alone: bool
-    ) -> tuple[Write, int | None]:
-        """The write as its collection takes it, which knows the kind of its ids and its columns before they come.
-
-        Also the version that the write needs: what the collection has now learnt may have made another one. TypeError
-        for ids of the other kind, and for a column that changes its type. `alone`: no other write comes with it.
-        """
-        snapshot = collection._take()
-        settings = Settings.of(snapshot.settings)
-        if isinstance(write, Delete):
-            if write.ids is not None:
-                undecided = not settings.decided and kind_of(write.ids) != snapshot.id_kind
-                write.ids = of_kind(write.ids[:0] if undecided else write.ids, snapshot.id_kind, collection.name)
-            return write, if_version
-        if settings.admit(write) is not settings:
-            refuse_what_cannot_be(write, snapshot, if_version, collection.name, alone)
-            if_version = self._settle(collection, write, if_version)
-        write.ids = of_kind(write.ids, collection._take().id_kind, collection.name)
-        return write, if_version
-
-    def _settle(self, collection: Collection, write: Put | Update, if_version: int | None) -> int | None:
-        """Makes the collection what this write needs it to be."""
-        with self.structure:
-            store_version = self.core.version
-            snapshot = collection._take()
-            before = Settings.of(snapshot.settings)
-            wanted = before.admit(write)
-            steps = 0
-            if wanted.decided and not before.decided and kind_of(write.ids) != snapshot.id_kind:
-                self._create_anew(collection, kind_of(write.ids), wanted)
-                steps = 2
-            elif wanted is not before:
-                self.core.set_settings(collection.name, wanted.text())
-                steps = 1
-            after = collection._take().version
-            alone = after in (snapshot.version, store_version + steps)  # nobody wrote in between
-            return after if alone and if_version == snapshot.version else if_version
-
-    def _create_anew(self, collection: Collection, id_kind: str, settings: Settings) -> None:
-        """An empty collection that never held a record, with the other kind of ids."""
-        old = collection._take()
-        graph = {"dtype": old.dtype, "m": old.m, "ef_construction": old.ef_construction, "seed": old.seed}
-        self.core.drop_collection(collection.name)
-        made = self.create(collection.name, collection.model, id_kind, graph, settings)
-        for handle in list(self.collections):
-            if handle.name == collection.name:
-                handle._rebind(made)
-
     def keep(self, collection: Collection, change: Callable[[str], str]) -> None:
-        """Changes what refresh keeps about a collection."""
-        with self.structure:
-            before = Settings.of(collection._take().settings)
+        """Changes what refresh keeps about a collection. `change` is called again if others changed it meanwhile."""
+        while True:
+            text = collection._take().settings
+            before = Settings.of(text)
             after = before._replace(kept=change(before.kept))
-            if after != before:
-                self.core.set_settings(collection.name, after.text())
+            if after == before:
+                return
+            with contextlib.suppress(ConflictError):
+                self.core.write([_core.WriteOp(collection.name, "upsert", settings=(text, after.text()))])
+                return
 
     def dropped(self, name: str) -> None:
         """Handles on a collection that is gone say so."""
@@ -219,21 +171,15 @@ class Shared:
                 handle._refuse(NotFoundError(f"the collection {name!r} was dropped"))
 
     def reloaded(self) -> None:
-        """After a reader moved: handles on what was dropped say so; those of ids not decided then find the decision."""
+        """After a reader moved: handles on what was dropped say so."""
         for handle in list(self.collections):
-            if isinstance(handle._core, Closed) or not handle._core.dropped:
-                continue
-            undecided = not Settings.of(handle._core.snapshot().settings).decided
-            if not undecided:
+            if not isinstance(handle._core, Closed) and handle._core.dropped:
                 handle._refuse(NotFoundError(f"the collection {handle.name!r} was dropped"))
-            elif handle.name in self.core.collections():  # else it may be made anew in a moment
-                handle._rebind(self.core.collection(handle.name))
 
 
 class Settings(NamedTuple):
     """What the Python face keeps about a collection, as JSON, in the store."""
 
-    decided: bool = False  # whether a first write has said of which kind ids are
     schema: str = ""  # of the metadata: an Arrow schema in base64, "" where there is none yet
     kept: str = ""  # what refresh keeps, as `kept.Kept` writes it
 
@@ -245,20 +191,16 @@ class Settings(NamedTuple):
     def text(self) -> str:
         return json.dumps(self._asdict())
 
-    def admit(self, write: Write) -> Settings:
-        """The settings of a collection that takes this write; `self` if nothing changes."""
-        assert not isinstance(write, Delete)
-        wanted = self
-        if not self.decided and len(write.ids):
-            wanted = wanted._replace(decided=True)
-        if write.metadata is not None and write.metadata.num_columns:
-            from lamina import columns
+    def admit(self, metadata: pa.RecordBatch) -> Settings:
+        """The settings of a collection that takes this metadata; `self` if nothing changes.
 
-            before = _schema(self.schema)
-            after = columns.admit(before, write.metadata)
-            if after is not before:
-                wanted = wanted._replace(schema=base64.b64encode(after.serialize()).decode())
-        return wanted
+        TypeError for a column that changes its type, ValueError as `columns.admit` says.
+        """
+        from lamina import columns
+
+        before = _schema(self.schema)
+        after = columns.admit(before, metadata)
+        return self if after is before else self._replace(schema=base64.b64encode(after.serialize()).decode())
 
 
 @functools.lru_cache(maxsize=1024)

@@ -109,7 +109,7 @@ class Snapshot:
         """All ids, in no promised order: int64 `(n,)`, or objects (str)."""
         parts = [self._core.ids_at(refs) for refs in self._refs(1 << 16)]
         if not parts:
-            return np.empty(0, np.int64 if self._core.id_kind == "int" else object)
+            return np.empty(0, object if self._core.id_kind == "str" else np.int64)
         return np.concatenate(parts)
 
     def warm(self) -> None:

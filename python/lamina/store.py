@@ -14,7 +14,7 @@ from lamina.base import Base
 from lamina.collection import Collection, bound
 from lamina.errors import ClosedError, ConflictError, NotFoundError, ReadOnlyError
 from lamina.models import Embed, Model
-from lamina.shared import Settings, Shared, acquire
+from lamina.shared import Shared, acquire
 from lamina.transaction import Transaction
 from lamina.writes import Target, Update, Write, WriteResult
 
@@ -124,7 +124,7 @@ class Store:
             if name in core.collections():
                 raise ValueError(f"there is a collection {name!r} already: get_collection or get_or_create_collection")
             graph = {"dtype": dtype, "m": m, "ef_construction": ef_construction, "seed": seed}
-            made = self._shared.create(name, model, "int", graph, Settings())
+            made = self._shared.create(name, model, graph)
         return self._handle(made, model)
 
     def get_collection(
@@ -278,38 +278,36 @@ class Store:
         return collection
 
     def _commit(self, planned: Sequence[tuple[Collection, Write, int | None]]) -> list[WriteResult]:
-        """Writes all of it as one version. Updates are merged anew if somebody wrote in between."""
+        """Writes all of it as one version. What rests on the collections as they were is made anew if they changed."""
         core = self._writable()
         while True:
-            operations, merged = self._operations(planned)
+            operations = self._operations(planned)
             try:
                 results = core.write(operations) if operations else []
             except ConflictError:
-                if not merged or any(if_version is not None for _, _, if_version in planned):
+                if any(if_version is not None for _, _, if_version in planned):
                     raise
                 continue
             self._shared.wrote()
             return [WriteResult(*result) for result in results]
 
-    def _operations(self, planned: Sequence[tuple[Collection, Write, int | None]]) -> tuple[list[_core.WriteOp], bool]:
-        """The core's operations, and whether any of them rests on records as they are now."""
+    def _operations(self, planned: Sequence[tuple[Collection, Write, int | None]]) -> list[_core.WriteOp]:
+        """The core's operations. Those that rest on a collection as it is now are refused once it is another."""
         bases: dict[str, Base] = {}
-        versions: dict[str, int] = {}
-        operations, merged = [], False
+        operations = []
         for collection, write, if_version in planned:
             name = collection.name
             target = Target(name, collection.model)
-            write, if_version = self._shared.admit(collection, write, if_version, len(planned) == 1)
-            if name not in bases:
-                snapshot = collection._take()
-                bases[name], versions[name] = Base(name, snapshot, self._shared.cache), snapshot.version
+            base = bases.get(name)
+            if base is None:
+                base = bases[name] = Base(name, collection._take(), self._shared.cache)
+            settings = base.admit(write)
             if isinstance(write, Update):
-                merged = True
-                write = write.merged(target, bases[name])
-                if_version = versions[name] if if_version is None else if_version
-            bases[name].apply(write)
-            operations.append(write.op(target, if_version))
-        return operations, merged
+                write = write.merged(target, base)
+                if_version = base.version if if_version is None else if_version
+            base.apply(write)
+            operations.append(write.op(target, if_version, settings))
+        return operations
 
 
 def _check_name(name: object) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina import _core
-from lamina.errors import ConflictError, DuplicateIdError, InvalidVectorError, NotFoundError
+from lamina.errors import DuplicateIdError
 from lamina.models import Model, TaggedVectors, mismatch
 from lamina.vectors import as_int_ids, as_str_ids, as_vectors
 
@@ -52,9 +52,9 @@ def kind_of(ids: Ids) -> str:
     return "str" if isinstance(ids, tuple) else "int"
 
 
-def of_kind(ids: Ids, kind: str, collection: str) -> Ids:
-    """The ids, if they are of the collection's kind (no ids are of either). TypeError."""
-    if kind_of(ids) == kind:
+def of_kind(ids: Ids, kind: str | None, collection: str) -> Ids:
+    """The ids, if they are of the collection's kind (no ids are of either; None: it has none yet). TypeError."""
+    if kind is None or kind_of(ids) == kind:
         return ids
     if len(ids):
         raise TypeError(f"ids of {collection!r} are {kind}, and {listed(ids)[0]!r} is {kind_of(ids)}")
@@ -87,7 +87,7 @@ class Put:
     vectors: NDArray[Any] | None
     scope: str = ""  # who writes the records: "" for plain writes
 
-    def op(self, target: Target, if_version: int | None) -> _core.WriteOp:
+    def op(self, target: Target, if_version: int | None, settings: tuple[str, str] | None = None) -> _core.WriteOp:
         from lamina import codec
 
         return _core.WriteOp(
@@ -101,6 +101,7 @@ class Put:
             fingerprint=target.model.digest,
             scope=self.scope,
             if_version=if_version,
+            settings=settings,
         )
 
 
@@ -147,7 +148,7 @@ class Delete:
 
     ids: Ids | None
 
-    def op(self, target: Target, if_version: int | None) -> _core.WriteOp:
+    def op(self, target: Target, if_version: int | None, settings: tuple[str, str] | None = None) -> _core.WriteOp:
         if self.ids is None:
             return _core.WriteOp(target.name, "clear", if_version=if_version)
         return _core.WriteOp(target.name, "delete", self.ids, if_version=if_version)
@@ -268,30 +269,6 @@ def _hashes(texts: pa.Array) -> NDArray[np.uint8]:
     from lamina import codec
 
     return codec.content_hashes(texts.to_pylist())
-
-
-def refuse_what_cannot_be(
-    write: Put | Update, snapshot: _core.Snapshot, if_version: int | None, collection: str, alone: bool
-) -> None:
-    """Raises what the core would, before a collection learns the columns and the kind of ids of this write.
-
-    The core decides in the end; this keeps a write that is refused from leaving a trace. Whether records are there is
-    only asked where no earlier write of a transaction can change it.
-    """
-    if if_version is not None and if_version != snapshot.version:
-        raise ConflictError(f"collection {collection!r} is at version {snapshot.version}, not at {if_version}")
-    _refuse_repeated(write.ids)
-    if write.vectors is not None and write.vectors.dtype.kind == "f" and not np.isfinite(write.vectors).all():
-        raise InvalidVectorError("a vector holds NaN or infinity")
-    if not alone or not len(write.ids):
-        return
-    there = np.zeros(len(write.ids), np.bool_)
-    if len(snapshot) and kind_of(write.ids) == snapshot.id_kind:
-        there = snapshot.find(write.ids) != np.uint64(_core.NO_REF)
-    if isinstance(write, Put) and write.verb == "add" and there.any():
-        raise DuplicateIdError(f"id {listed(write.ids)[int(there.argmax())]!r} is there already: upsert replaces it")
-    if isinstance(write, Update) and not there.all():
-        raise NotFoundError(f"no record {listed(write.ids)[int(there.argmin())]!r} in {collection!r} to update")
 
 
 def _refuse_repeated(ids: Ids) -> None:

@@ -5,6 +5,7 @@ Each test is a defect that was found by hand.
 
 from __future__ import annotations
 
+import concurrent.futures
 import copy
 import pickle
 from collections.abc import Callable
@@ -51,6 +52,41 @@ def test_a_refused_first_write_leaves_the_kind_of_ids_open(docs: Any) -> None:
     with pytest.raises(LaminaError):
         docs.add(["a"], V[:1] * np.nan)
     assert docs.add([1], V[:1]).added == 1
+
+
+def test_a_write_with_new_columns_and_the_first_ids_is_one_version(docs: Any) -> None:
+    before = docs.version
+    assert docs.add(["a"], V[:1], metadata=[{"year": 2020}]).version == before + 1
+    assert docs.upsert(["b"], V[:1], metadata=[{"tag": "x"}], if_version=before + 1).version == before + 2
+    assert docs.update(["a"], metadata=[{"tag": "y", "more": 1.5}]).version == before + 3
+
+
+def test_writers_that_add_columns_at_once_all_succeed(docs: Any) -> None:
+    def write(at: int) -> None:
+        for round in range(5):
+            docs.upsert([10 * at + round], V[:1], metadata=[{f"c{at}": at, f"c{at}_{round}": round}])
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        list(threads.map(write, range(8)))
+    found = docs.get([10 * at + round for at in range(8) for round in range(5)])
+    assert found.metadata == [{f"c{at}": at, f"c{at}_{round}": round} for at in range(8) for round in range(5)]
+
+
+def test_a_transaction_sees_the_columns_and_the_kind_of_ids_of_its_own_writes(tmp_path: Path) -> None:
+    with lamina.open(tmp_path / "s", create=True) as store:
+        docs = store.create_collection("docs", model=lamina.Model("m", dim=4, metric="l2"))
+        for second in (
+            lambda tx: tx["docs"].add([2], V[:1]),
+            lambda tx: tx["docs"].add(["b"], V[:1], metadata=[{"year": "x"}]),
+        ):
+            with pytest.raises(TypeError), store.transaction() as tx:
+                tx["docs"].add(["a"], V[:1], metadata=[{"year": 2020}])
+                second(tx)
+        assert docs.version == 1
+        with store.transaction() as tx:
+            tx["docs"].add(["a"], V[:1], metadata=[{"year": 2020}])
+            tx["docs"].add(["b"], V[:1], metadata=[{"tag": "x"}])
+        assert docs.get(["a", "b"]).metadata == [{"year": 2020}, {"tag": "x"}]
 
 
 def test_metadata_nested_too_deep_is_refused_and_later_writes_go_on(docs: Any) -> None:

@@ -108,7 +108,7 @@ TEST(LogFormat, FindsTheNextWholeFrameBehindDamage) {
 TEST(LogFormat, OperationsRoundTrip) {
   const Buffer log = sample::log(1);
   const DecodedOperations decoded(first_frame(log), "test");
-  ASSERT_EQ(decoded.operations().size(), 2U);
+  ASSERT_EQ(decoded.operations().size(), 3U);
   const auto owned = sample::operations();
   const auto& put = std::get<PutOperation>(decoded.operations()[0]);
   EXPECT_EQ(put.collection, 3U);
@@ -130,6 +130,9 @@ TEST(LogFormat, OperationsRoundTrip) {
   EXPECT_EQ(as_text(put.vectors), as_text(as_bytes(owned->vectors)));
   const auto& erase = std::get<DeleteOperation>(decoded.operations()[1]);
   EXPECT_EQ(std::vector<uint64_t>(erase.rids.begin(), erase.rids.end()), owned->dead);
+  const auto& settings = std::get<SettingsOperation>(decoded.operations()[2]);
+  EXPECT_EQ(settings.collection, 3U);
+  EXPECT_EQ(settings.settings, owned->settings);
 }
 
 TEST(LogFormat, TextIdsAndRowsWithoutVectorsRoundTrip) {
@@ -154,7 +157,7 @@ TEST(LogFormat, TextIdsAndRowsWithoutVectorsRoundTrip) {
 
 TEST(LogFormat, AnOperationOfALaterBuildIsTooNew) {
   Buffer payload = encode_operations(sample::operations()->operations);
-  payload[8] = std::byte{3};
+  payload[8] = std::byte{4};
   EXPECT_EQ(answer_to(payload), Answer::kTooNew);
   payload[8] = std::byte{0};
   EXPECT_EQ(answer_to(payload), Answer::kDamaged);

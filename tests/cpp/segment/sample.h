@@ -225,7 +225,7 @@ inline Root root() {
   return root;
 }
 
-// Operations and their memory: two rows, one with a vector, and a delete.
+// Operations and their memory: two rows, one with a vector, a delete, and settings.
 struct OwnedOperations {
   std::vector<int64_t> ids = {7, 5};
   std::vector<RecordFields> fields = {{11, 43, 1, 2, {9}, "web"}, {12, 43, 3, 4, {}, ""}};
@@ -234,6 +234,7 @@ struct OwnedOperations {
   std::vector<Provenance> provenance = {{{9}, 77}};
   std::vector<float> vectors = {1, 2, 3, -4};
   std::vector<uint64_t> dead = {2, 1};
+  std::string settings = R"({"a": 1})";
   std::vector<Operation> operations;
 };
 
@@ -249,7 +250,7 @@ inline std::unique_ptr<OwnedOperations> operations() {
   put.dim = 4;
   put.provenance = owned->provenance;
   put.vectors = as_bytes(owned->vectors);
-  owned->operations = {put, DeleteOperation{3, owned->dead}};
+  owned->operations = {put, DeleteOperation{3, owned->dead}, SettingsOperation{3, owned->settings}};
   return owned;
 }
 

@@ -33,7 +33,7 @@ TEST_F(ReaderTest, ReloadFindsEachAcknowledgedWrite) {
     expected.erase(batch * 4);
     if (batch % 4 == 2) store->seal();
     if (batch % 4 == 3) store->optimize("docs", 1);
-    if (batch == 5) store->set_settings("docs", "tuned");
+    if (batch == 5) write(*store, Op(Verb::kUpsert, {}).learn("", "tuned"));
     if (batch == 7) store->create_collection("more", toy_spec());
     EXPECT_EQ(rows_of(*docs->snapshot()), before);  // not before it is asked
     EXPECT_TRUE(reader->reload());
@@ -83,7 +83,7 @@ TEST_F(ReaderTest, ACollectionThatStaysTheSameIsNotReplayed) {
   for (int round = 0; round < 3; ++round) {
     write(*store, Op(Verb::kAdd, batch_of(round, 5, 1)));  // under another rid each time
     reader->reload();
-    store->set_settings("more", std::to_string(round));  // reads all of the log again, for this one
+    store->create_collection("more " + std::to_string(round), toy_spec());  // reads all of the log again, for this one
     reader->reload();
     EXPECT_EQ(rows_in(*reader), batch_of(round, 5, 1));
     EXPECT_EQ(reader->stats().collections[0].head_records + reader->stats().collections[0].dead_records, 1u);
@@ -98,7 +98,6 @@ TEST_F(ReaderTest, ItWritesNothing) {
   EXPECT_THROW(upsert(*reader, batch_of(1, 0, 5)), ReadOnlyError);
   EXPECT_THROW(reader->create_collection("x", toy_spec()), ReadOnlyError);
   EXPECT_THROW(reader->drop_collection("docs"), ReadOnlyError);
-  EXPECT_THROW(reader->set_settings("docs", ""), ReadOnlyError);
   EXPECT_THROW(reader->seal(), ReadOnlyError);
   EXPECT_THROW(reader->sync(), ReadOnlyError);
   EXPECT_THROW(reader->optimize("docs", 1), ReadOnlyError);
@@ -154,7 +153,7 @@ TEST_F(ReaderTest, ReadersFollowAWriterThatDoesEverything) {
     acknowledged = upsert(*store, batch_of(batch, kSize * (batch % 60), kSize)).version;
     if (batch % 10 == 7) store->seal();
     if (batch % 30 == 20) store->optimize("docs", 1);
-    if (batch % 40 == 30) store->set_settings("docs", std::to_string(batch));
+    if (batch % 40 == 30) store->create_collection(std::to_string(batch), toy_spec());
     if (batch % 50 == 40) {
       store->close();
       store = open_store(fs);

@@ -276,7 +276,7 @@ TEST(RecoveryTest, LaxerPoliciesLoseOnlyWhatWasNotSynced) {
     upsert(*store, batch_of(1, 0, 3));
     store->sync();
     for (int batch = 2; batch < 5; ++batch) upsert(*store, batch_of(batch, 10 * batch, 3));
-    store->set_settings("docs", "a root behind which nothing may be missing");
+    store->create_collection("more", toy_spec());  // a root behind which nothing may be missing
     for (int batch = 5; batch < 9; ++batch) upsert(*store, batch_of(batch, 10 * batch, 3));
     for (uint64_t seed = 0; seed < 40; ++seed) {
       const auto survivor = memory.after_power_cut(seed);

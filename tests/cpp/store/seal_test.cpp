@@ -51,7 +51,7 @@ TEST(SealTest, WritesGoOnWhileItsFilesAreWritten) {
     upsert(*store, batch_of(3, 25, 10));  // of the head that is being sealed, and new
     write(*store, Op::erase({3, 12, 34}));
     write(*store, Op(Verb::kUpdate, {{5, {"kept", std::nullopt}}, {13, {"kept", std::nullopt}}}).keep_vectors());
-    store->set_settings("docs", "tuned");
+    write(*store, Op(Verb::kUpsert, {}).learn("", "tuned"));
     store->drop_collection("gone");
     store->create_collection("new", toy_spec());
     write(*store, Op(Verb::kUpsert, batch_of(4, 0, 2), "new"));

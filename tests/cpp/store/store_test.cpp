@@ -188,8 +188,6 @@ TEST_F(StoreTest, CollectionsComeAndGo) {
   upsert(*store, batch_of(1, 0, 3));
   EXPECT_THROW(store->create_collection("docs", toy_spec()), std::invalid_argument);
   EXPECT_THROW(store->create_collection("", toy_spec()), std::invalid_argument);
-  store->set_settings("docs", "tuned");
-  EXPECT_EQ(docs->snapshot()->spec->settings, "tuned");
   EXPECT_EQ(rows_in(*store), batch_of(1, 0, 3));
   store->drop_collection("docs");
   EXPECT_TRUE(docs->dropped());
@@ -204,16 +202,57 @@ TEST_F(StoreTest, CollectionsComeAndGo) {
   store->verify();
 }
 
-TEST_F(StoreTest, SettingsAndModelAreGivenBack) {
+TEST_F(StoreTest, AWriteBringsTheSettingsThatItNeeds) {
   upsert(*store, batch_of(1, 0, 3));
-  store->set_settings("docs", "tuned");
-  upsert(*store, batch_of(2, 1, 1));
-  crash();
+  const uint64_t before = store->version();
+  EXPECT_EQ(write(*store, Op(Verb::kUpsert, batch_of(2, 1, 1)).learn("", "tuned")).version, before + 1);
   EXPECT_EQ(docs->snapshot()->spec->settings, "tuned");
-  EXPECT_EQ(docs->snapshot()->spec->model, "toy");
+  const Op late = Op(Verb::kUpsert, batch_of(3, 9, 1)).learn("", "of another writer");
+  EXPECT_THROW(write(*store, late), ConflictError);
+  EXPECT_THROW(write(*store, Op(Verb::kAdd, batch_of(3, 1, 1)).learn("tuned", "more")), DuplicateIdError);
+  write(*store, {Op(Verb::kUpsert, batch_of(4, 9, 1)).learn("tuned", "one"),
+                 Op(Verb::kUpsert, batch_of(5, 9, 1)).learn("one", "two")});
   Rows expected = batch_of(2, 1, 1);
+  expected.merge(batch_of(5, 9, 1));
   expected.merge(batch_of(1, 0, 3));
-  EXPECT_EQ(rows_in(*store), expected);
+  EXPECT_EQ(open_store(*fs.after_power_cut(0))->collection("docs")->snapshot()->spec->settings, "two");
+  for (int round = 0; round < 3; ++round) {  // from the log, from the manifest, from a merged one
+    reopen();
+    EXPECT_EQ(docs->snapshot()->spec->settings, "two");
+    EXPECT_EQ(docs->snapshot()->spec->model, "toy");
+    EXPECT_EQ(rows_in(*store), expected);
+    EXPECT_EQ(open_reader(fs)->collection("docs")->snapshot()->spec->settings, "two");
+    if (round == 0) store->seal();
+    if (round == 1) store->optimize("docs", 1);
+  }
+}
+
+TEST_F(StoreTest, TheFirstPutDecidesTheKindOfIds) {
+  EXPECT_FALSE(docs->snapshot()->spec->id_kind.has_value());
+  EXPECT_EQ(write(*store, Op::erase({1})).deleted, 0u);
+  EXPECT_THROW(write(*store, Op(Verb::kUpdate, batch_of(1, 0, 1))), NotFoundError);
+  reopen();
+  EXPECT_FALSE(docs->snapshot()->spec->id_kind.has_value());
+  const std::vector<std::string_view> ids = {"a"};
+  const std::vector<ContentHash> hashes(1);
+  const std::vector<VectorFate> fates = {VectorFate::kNone};
+  WriteOp text;
+  text.collection = "docs";
+  text.ids = {IdKind::kString, {}, ids};
+  text.columns = ToyCodec::encode({"1"});
+  text.content_hash = hashes;
+  text.fates = fates;
+  EXPECT_THROW(store->write(std::vector{text, Op(Verb::kUpsert, batch_of(1, 0, 1)).get()}), std::invalid_argument);
+  EXPECT_FALSE(docs->snapshot()->spec->id_kind.has_value());
+  store->write({&text, 1});
+  EXPECT_EQ(docs->snapshot()->spec->id_kind, IdKind::kString);
+  for (const bool sealed : {false, true}) {
+    if (sealed) store->seal();
+    reopen();
+    EXPECT_EQ(docs->snapshot()->spec->id_kind, IdKind::kString);
+    EXPECT_THROW(upsert(*store, batch_of(1, 0, 1)), std::invalid_argument);
+    EXPECT_TRUE(docs->snapshot()->records->find("a").found());
+  }
 }
 
 TEST_F(StoreTest, AFullLogSealsItself) {
@@ -312,7 +351,6 @@ TEST_F(StoreTest, NoStoreIsNotFound) {
 
 TEST_F(StoreTest, TextIdsAndBits) {
   CollectionSpec spec = toy_spec();
-  spec.id_kind = IdKind::kString;
   spec.vectors.dim = 16;
   spec.vectors.metric = Metric::kHamming;
   spec.vectors.dtype = DType::kBits;

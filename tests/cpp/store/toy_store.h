@@ -82,6 +82,11 @@ class Op {
     return *this;
   }
 
+  Op& learn(std::string from, std::string to) {
+    op_.settings = SettingsChange{std::move(from), std::move(to)};
+    return *this;
+  }
+
   WriteOp get() const {
     WriteOp op = op_;
     op.ids.kind = IdKind::kInt;

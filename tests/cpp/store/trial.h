@@ -32,7 +32,7 @@ class Trial {
     end();
     if (!begin(fs, false)) return;
     put(batch_of(4, 20, 3));
-    step([] {}, [&] { store_->set_settings("docs", "tuned"); });
+    learn(batch_of(10, 30, 2), "tuned");
     step([&] { next_.erase("more"); }, [&] { store_->drop_collection("more"); });
     put(batch_of(5, 5, 5));
     end();
@@ -59,6 +59,8 @@ class Trial {
   }
 
  private:
+  static constexpr int64_t kSettings = -2;  // the row of a model that stands for the collection's settings
+
   static bool exists(FileSystem& fs) {
     try {
       open_store(fs);
@@ -70,7 +72,11 @@ class Trial {
 
   static Model contents(const Store& store) {
     Model model;
-    for (const std::string& name : store.collections()) model[name] = rows_in(store, name);
+    for (const std::string& name : store.collections()) {
+      model[name] = rows_in(store, name);
+      const std::string settings = store.collection(name)->snapshot()->spec->settings;
+      if (!settings.empty()) model[name][kSettings] = {settings, std::nullopt};
+    }
     return model;
   }
 
@@ -146,6 +152,17 @@ class Trial {
           for (const int64_t id : ids) next_["docs"].erase(id);
         },
         [&] { write(*store_, Op::erase(ids)); });
+  }
+
+  // Rows with the settings that they need, which must come together.
+  void learn(const Rows& rows, const std::string& settings) {
+    if (!acknowledged_.contains("docs")) return;
+    step(
+        [&] {
+          for (const auto& [id, row] : rows) next_["docs"][id] = row;
+          next_["docs"][kSettings] = {settings, std::nullopt};
+        },
+        [&] { write(*store_, Op(Verb::kUpsert, rows).learn("", settings)); });
   }
 
   void transaction() {
