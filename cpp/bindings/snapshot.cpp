@@ -263,7 +263,12 @@ void bind_collection(py::module_& m) {
       .def_property_readonly("name", [](const PythonCollection& self) { return self.collection->name(); })
       .def_property_readonly("dropped", [](const PythonCollection& self) { return self.collection->dropped(); })
       .def("snapshot", [](const PythonCollection& self) {
-        return PythonSnapshot{self.open, self.collection->snapshot()};
+        if (auto snapshot = self.collection->opened()) return PythonSnapshot{self.open, std::move(snapshot)};
+        const auto open_now = [&] {
+          const py::gil_scoped_release released;
+          return self.collection->snapshot();
+        };
+        return PythonSnapshot{self.open, open_now()};
       });
 }
 

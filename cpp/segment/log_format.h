@@ -92,8 +92,8 @@ std::vector<std::byte> encode_operations(std::span<const Operation> operations);
 class DecodedOperations {
  public:
   // CorruptionError (the frame is whole, what it says does not hold: counts, lengths, a rid twice),
-  // FormatVersionError (an operation of a later build). `file` is the log.
-  DecodedOperations(const LogFrame& frame, const std::string& file);
+  // FormatVersionError (an operation of a later build). `file` is the log. Of this collection alone, if one is given.
+  DecodedOperations(const LogFrame& frame, const std::string& file, std::optional<uint64_t> collection = {});
   std::span<const Operation> operations() const { return operations_; }
 
  private:
@@ -102,6 +102,10 @@ class DecodedOperations {
   std::vector<std::shared_ptr<Storage>> storage_;  // one an operation
   std::vector<Operation> operations_;
 };
+
+// The collections that a frame's operations name, each once. Throws as DecodedOperations does, but does not look into
+// the operations.
+std::vector<uint64_t> collections_of(const LogFrame& frame, const std::string& file);
 
 // What the writer shows to readers in LOCK: how far the log may be read.
 struct LockNote {

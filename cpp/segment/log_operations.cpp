@@ -246,7 +246,11 @@ struct OperationDecoder {
   }
 };
 
-DecodedOperations::DecodedOperations(const LogFrame& frame, const std::string& file) {
+namespace {
+
+// Calls fn(kind, collection, body) for each operation.
+template <class Fn>
+void for_each_operation(const LogFrame& frame, const std::string& file, Fn&& fn) {
   ByteReader in(frame.payload, file, frame.offset + kFrameHeaderBytes);
   const uint32_t count = read_count(in, kOperationHeaderBytes);
   read_zeros(in, 4);
@@ -258,14 +262,31 @@ DecodedOperations::DecodedOperations(const LogFrame& frame, const std::string& f
     const uint64_t collection = in.u64();
     const uint64_t length = in.u64();
     const uint64_t body_at = in.offset();
-    ByteReader body(in.bytes(length), file, body_at);
-    storage_.push_back(std::make_shared<Storage>());
-    OperationDecoder decoder{body, *storage_.back()};
-    operations_.push_back(decoder.read(static_cast<OperationKind>(kind), collection, frame.version));
-    body.expect_end();
+    fn(static_cast<OperationKind>(kind), collection, ByteReader(in.bytes(length), file, body_at));
     in.align(8);
   }
   in.expect_end();
+}
+
+}  // namespace
+
+DecodedOperations::DecodedOperations(const LogFrame& frame, const std::string& file,
+                                     std::optional<uint64_t> wanted) {
+  for_each_operation(frame, file, [&](OperationKind kind, uint64_t collection, ByteReader body) {
+    if (wanted && collection != *wanted) return;
+    storage_.push_back(std::make_shared<Storage>());
+    OperationDecoder decoder{body, *storage_.back()};
+    operations_.push_back(decoder.read(kind, collection, frame.version));
+    body.expect_end();
+  });
+}
+
+std::vector<uint64_t> collections_of(const LogFrame& frame, const std::string& file) {
+  std::vector<uint64_t> found;
+  for_each_operation(frame, file, [&](OperationKind, uint64_t collection, const ByteReader&) {
+    if (std::ranges::find(found, collection) == found.end()) found.push_back(collection);
+  });
+  return found;
 }
 
 }  // namespace lamina

@@ -1,7 +1,10 @@
 #include "store/collection_state.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "segment/format.h"
+#include "store/replay.h"
 
 namespace lamina {
 namespace {
@@ -17,13 +20,12 @@ std::shared_ptr<const CollectionSpec> spec_of(const Manifest& manifest) {
   return spec;
 }
 
-void require_known(const Manifest& manifest, const std::string& file, const Root::Collection& entry) {
-  if (manifest.collection != entry.id) {
-    throw CorruptionError(file, 0, "collection " + std::to_string(entry.id), std::to_string(manifest.collection));
+void require_known(const Manifest& manifest, const std::string& file, uint64_t id, uint64_t version) {
+  if (manifest.collection != id) {
+    throw CorruptionError(file, 0, "collection " + std::to_string(id), std::to_string(manifest.collection));
   }
-  if (manifest.version > entry.version) {
-    throw CorruptionError(file, 0, "at most version " + std::to_string(entry.version),
-                          std::to_string(manifest.version));
+  if (manifest.version > version) {
+    throw CorruptionError(file, 0, "at most version " + std::to_string(version), std::to_string(manifest.version));
   }
   if (manifest.generations.empty()) throw CorruptionError(file, 0, "a generation", "none");
   if (manifest.generations.size() > 1) too_new(file, "a second generation");
@@ -32,13 +34,152 @@ void require_known(const Manifest& manifest, const std::string& file, const Root
 
 }  // namespace
 
+std::shared_ptr<const Snapshot> CollectionHandle::snapshot() const {
+  for (;;) {
+    std::shared_ptr<CollectionState> state;
+    {
+      const std::lock_guard lock(mutex_);
+      if (snapshot_) return snapshot_;
+      state = expected_;
+    }
+    if (!state && dropped_.load()) throw NotFoundError("the collection '" + name_ + "' was dropped");
+    if (!state) throw ClosedError("the store is closed");
+    state->open();  // shows itself, unless another one is expected by now
+  }
+}
+
+void CollectionHandle::show(std::shared_ptr<const Snapshot> snapshot) {
+  std::shared_ptr<CollectionState> expected;  // let go of without the lock
+  const std::lock_guard lock(mutex_);
+  snapshot_.swap(snapshot);
+  expected_.swap(expected);
+}
+
+void CollectionHandle::expect(std::shared_ptr<CollectionState> state) {
+  std::shared_ptr<const Snapshot> shown;
+  const std::lock_guard lock(mutex_);
+  if (state) snapshot_.swap(shown);
+  expected_.swap(state);
+}
+
+void CollectionHandle::show_expected(const CollectionState& state, std::shared_ptr<const Snapshot> snapshot) {
+  std::shared_ptr<CollectionState> expected;
+  const std::lock_guard lock(mutex_);
+  if (expected_.get() != &state) return;
+  snapshot_.swap(snapshot);
+  expected_.swap(expected);
+}
+
+CollectionState::CollectionState(OpenFiles& open_files, const Root::Collection& entry, std::shared_ptr<const void> pin)
+    : id(entry.id),
+      manifest_ref(entry.manifest),
+      version(entry.version),
+      handle(std::make_shared<CollectionHandle>(entry.name)),
+      files_(&open_files),
+      pin_(std::move(pin)),
+      opened_(false) {}
+
+CollectionState::CollectionState(uint64_t new_id, const std::string& name, const CollectionSpec& new_spec,
+                                 uint64_t new_version)
+    : id(new_id),
+      version(new_version),
+      last_frame(new_version),
+      handle(std::make_shared<CollectionHandle>(name)),
+      spec(std::make_shared<const CollectionSpec>(new_spec)),
+      records(std::make_unique<RecordSet>(new_spec.id_kind.value_or(IdKind::kInt),
+                                          std::vector<RecordView::SealedPart>())),
+      vectors(std::make_unique<VectorSet>(new_spec.vectors)),
+      files_(nullptr),
+      opened_(true) {
+  manifest.name = name;
+  manifest.collection = id;
+  manifest.id_kind = spec->id_kind;
+  manifest.version = version;
+  manifest.settings = spec->settings;
+  Generation served;
+  served.fingerprint = spec->fingerprint;
+  served.model = spec->model;
+  served.spec = spec->vectors;
+  manifest.generations.push_back(std::move(served));
+}
+
+void CollectionState::open() {
+  if (opened()) return;
+  const std::lock_guard lock(opening_);
+  if (opened()) return;
+  open_files();
+  for (LogFrames& log : pending_) {
+    std::erase_if(log.frames, [&](const LogFrame& frame) { return frame.version <= manifest.version; });
+    replay(*this, log.frames, log.file);
+  }
+  pending_.clear();
+  pin_.reset();
+  handle->show_expected(*this, snapshot());
+  opened_.store(true);
+}
+
+void CollectionState::open_to_write() {
+  open();
+  if (writable_) return;
+  too_new(files_->paths().file(manifest_ref.number, kManifestFile),
+          "a feature that this build can only read past: open the store read-only");
+}
+
+void CollectionState::open_files() {
+  manifest = files_->manifest(manifest_ref, &writable_);
+  require_known(manifest, files_->paths().file(manifest_ref.number, kManifestFile), id, version);
+  spec = spec_of(manifest);
+  next_rid = manifest.next_rid;
+  last_frame = std::max(last_frame, manifest.version);
+
+  std::vector<RecordView::SealedPart> record_parts;
+  for (const SegmentRef& ref : manifest.records) {
+    auto segment = files_->records(ref, *manifest.id_kind);
+    record_parts.push_back({std::move(segment), files_->deleted(ref)});
+  }
+  records = std::make_unique<RecordSet>(manifest.id_kind.value_or(IdKind::kInt), std::move(record_parts));
+
+  std::vector<View::SealedPart> vector_parts;
+  for (const SegmentRef& ref : served().segments) {
+    const auto segment = files_->vectors(ref, served());
+    vector_parts.push_back({std::shared_ptr<const Part>(segment, &segment->part()), files_->deleted(ref)});
+  }
+  vectors = std::make_unique<VectorSet>(served().spec, std::move(vector_parts));
+}
+
+void CollectionState::take(LogFrames log) {
+  const std::lock_guard lock(opening_);
+  std::erase_if(log.frames, [&](const LogFrame& frame) { return frame.version <= last_frame; });
+  if (log.frames.empty()) return;
+  if (opened()) replay(*this, log.frames, log.file);
+  in_log = true;
+  last_frame = log.frames.back().version;
+  version = std::max(version, last_frame);
+  if (!opened()) pending_.push_back(std::move(log));
+}
+
+void CollectionState::go_on(const Root::Collection& entry, std::shared_ptr<const void> pin) {
+  const std::lock_guard lock(opening_);
+  version = std::max(version, entry.version);
+  if (!opened()) pin_.swap(pin);
+}
+
 void CollectionState::show() {
+  const std::lock_guard lock(opening_);
+  if (opened()) {
+    handle->show(snapshot());
+  } else {
+    handle->expect(shared_from_this());
+  }
+}
+
+std::shared_ptr<const Snapshot> CollectionState::snapshot() const {
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->version = version;
   snapshot->spec = spec;
   snapshot->records = records->view();
   snapshot->vectors = vectors->view();
-  handle->show(std::move(snapshot));
+  return snapshot;
 }
 
 void CollectionState::set_settings(std::string_view settings) {
@@ -56,53 +197,8 @@ void CollectionState::decide_id_kind(IdKind kind) {
 }
 
 std::shared_ptr<CollectionState> open_collection(OpenFiles& files, const Root::Collection& entry) {
-  auto state = std::make_shared<CollectionState>();
-  state->id = entry.id;
-  state->manifest = files.manifest(entry.manifest, &state->writable);
-  state->manifest_ref = entry.manifest;
-  require_known(state->manifest, files.paths().file(entry.manifest.number, kManifestFile), entry);
-  state->spec = spec_of(state->manifest);
-  state->version = entry.version;
-  state->last_frame = state->manifest.version;
-  state->next_rid = state->manifest.next_rid;
-
-  std::vector<RecordView::SealedPart> records;
-  for (const SegmentRef& ref : state->manifest.records) {
-    auto segment = files.records(ref, *state->manifest.id_kind);
-    records.push_back({std::move(segment), files.deleted(ref)});
-  }
-  state->records = std::make_unique<RecordSet>(state->manifest.id_kind.value_or(IdKind::kInt), std::move(records));
-
-  std::vector<View::SealedPart> vectors;
-  for (const SegmentRef& ref : state->served().segments) {
-    const auto segment = files.vectors(ref, state->served());
-    vectors.push_back({std::shared_ptr<const Part>(segment, &segment->part()), files.deleted(ref)});
-  }
-  state->vectors = std::make_unique<VectorSet>(state->served().spec, std::move(vectors));
-  state->handle = std::make_shared<CollectionHandle>(entry.name);
-  return state;
-}
-
-std::shared_ptr<CollectionState> new_collection(uint64_t id, const std::string& name, const CollectionSpec& spec,
-                                                uint64_t version) {
-  auto state = std::make_shared<CollectionState>();
-  state->id = id;
-  state->manifest.name = name;
-  state->manifest.collection = id;
-  state->manifest.id_kind = spec.id_kind;
-  state->manifest.version = version;
-  state->manifest.settings = spec.settings;
-  Generation served;
-  served.fingerprint = spec.fingerprint;
-  served.model = spec.model;
-  served.spec = spec.vectors;
-  state->manifest.generations.push_back(std::move(served));
-  state->spec = std::make_shared<const CollectionSpec>(spec);
-  state->version = version;
-  state->last_frame = version;
-  state->records = std::make_unique<RecordSet>(spec.id_kind.value_or(IdKind::kInt), std::vector<RecordView::SealedPart>());
-  state->vectors = std::make_unique<VectorSet>(spec.vectors);
-  state->handle = std::make_shared<CollectionHandle>(name);
+  auto state = std::make_shared<CollectionState>(files, entry, nullptr);
+  state->open();
   return state;
 }
 

@@ -100,7 +100,11 @@ void Writer::serve(std::span<Request* const> requests) {
 void Writer::append(Request& request, std::vector<CollectionState*>& touched) {
   ledger_->require_sound();
   const int64_t now = now_us();
-  const auto lookup = [this](const std::string& name) -> CollectionState& { return state_of(name); };
+  const auto lookup = [this](const std::string& name) -> CollectionState& {
+    CollectionState& collection = *catalog_.state(name);
+    collection.open_to_write();
+    return collection;
+  };
   const Transaction transaction(request.operations, lookup, ledger_->version() + 1, now);
   request.results = transaction.results();
   const std::span<const Operation> operations = transaction.operations();
@@ -119,6 +123,7 @@ void Writer::append(Request& request, std::vector<CollectionState*>& touched) {
   for (size_t i = 0; i < operations.size(); ++i) {
     CollectionState& collection = transaction.collection(i);
     collection.version = collection.last_frame = ledger_->version();
+    collection.in_log = true;
     if (std::find(touched.begin(), touched.end(), &collection) == touched.end()) touched.push_back(&collection);
   }
 }

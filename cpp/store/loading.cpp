@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "base/error.h"
 #include "segment/format.h"
@@ -58,17 +59,33 @@ void require_fit(const LoadedLog& log, const Root& root) {
                         "one that is missing");
 }
 
-Collections open_collections(OpenFiles& files, const Root& root) {
+Collections unopened_collections(OpenFiles& files, const Root& root, const std::shared_ptr<const void>& pin) {
   Collections collections;
-  for (const Root::Collection& entry : root.collections) collections[entry.id] = open_collection(files, entry);
+  for (const Root::Collection& entry : root.collections) {
+    collections[entry.id] = std::make_shared<CollectionState>(files, entry, pin);
+  }
   return collections;
 }
 
 void replay(const LoadedLog& log, const Root& root, const Collections& collections) {
-  Replay replay(collections, root.next_collection, log.path);
-  for (const LogFrame& frame : log.scan.frames) replay.add(frame);
-  replay.finish(0);
-  for (const auto& [id, collection] : collections) collection->show();
+  std::map<uint64_t, LogFrames> named;
+  for (const LogFrame& frame : log.scan.frames) {
+    for (const uint64_t id : collections_of(frame, log.path)) {
+      if (!collections.contains(id) && id >= root.next_collection) {
+        throw CorruptionError(log.path, frame.offset, "a collection below " + std::to_string(root.next_collection),
+                              std::to_string(id));
+      }
+      named[id].frames.push_back(frame);
+    }
+  }
+  for (auto& [id, frames] : named) {
+    const auto found = collections.find(id);
+    if (found == collections.end()) continue;  // dropped since
+    frames.mapping = log.mapping;
+    frames.file = log.path;
+    found->second->take(std::move(frames));
+    found->second->show();
+  }
 }
 
 }  // namespace lamina

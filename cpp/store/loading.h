@@ -41,8 +41,11 @@ void read_to_end(LoadedLog& log, const Root& root, const LockNote* note);
 // What every root and the log behind it must fulfil. CorruptionError.
 void require_fit(const LoadedLog& log, const Root& root);
 
-Collections open_collections(OpenFiles& files, const Root& root);
-// Applies the log to the collections, and shows them.
+// The collections of a root, each to be opened on first use; `pin` keeps what the root names until then, if anything
+// must. They use `files`.
+Collections unopened_collections(OpenFiles& files, const Root& root, const std::shared_ptr<const void>& pin);
+// Gives the frames to the collections that they name, and shows these. CorruptionError, also for a collection that never
+// was.
 void replay(const LoadedLog& log, const Root& root, const Collections& collections);
 
 }  // namespace lamina

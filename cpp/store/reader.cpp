@@ -59,7 +59,7 @@ bool Reader::try_load(uint64_t* seq) {
   const Root& root = same_root ? state_->root.root : newer->root;
 
   uint64_t from = same_root ? state_->position : root.log.start;
-  Collections collections = same_root ? state_->collections : collections_for(root, &from);
+  Collections collections = same_root ? state_->collections : collections_for(*newer, &from);
   const std::optional<LoadedLog> log = read_log(root, from);
   if (!log) return false;
   const uint64_t base = std::max(root.version, state_ ? state_->version : 0);
@@ -72,15 +72,20 @@ bool Reader::try_load(uint64_t* seq) {
   std::optional<State> last = std::move(state_);  // sets that are half advanced are not used again
   state_.reset();
   replay(*log, root, collections);
-  catalog_.set(collections);
+  if (!same_root) {
+    for (const auto& [id, collection] : collections) collection->show();
+    catalog_.set(collections);
+  }
   catalog_.set_version(version);
   State next{same_root ? std::move(last->root) : std::move(*newer), std::move(collections), log->scan.end, version};
   state_.emplace(std::move(next));
   return true;
 }
 
-// Collections whose manifest is the same go on from where they are; others are opened, and take all of the log.
-Collections Reader::collections_for(const Root& root, uint64_t* from) {
+// Collections whose manifest is the same go on from where they are; others are to be opened anew when they are used,
+// and take all of the log.
+Collections Reader::collections_for(const StoredRoot& stored, uint64_t* from) {
+  const Root& root = stored.root;
   const bool same_log = state_ && state_->root.root.log.number == root.log.number;
   Collections collections;
   bool all_known = same_log;
@@ -88,16 +93,16 @@ Collections Reader::collections_for(const Root& root, uint64_t* from) {
     if (state_) {
       const auto known = state_->collections.find(entry.id);
       if (known != state_->collections.end() && known->second->manifest_ref == entry.manifest) {
-        known->second->version = std::max(known->second->version, entry.version);
+        known->second->go_on(entry, stored.pin);
         collections.insert(*known);
         continue;
       }
     }
-    const auto opened = open_collection(files_, entry);
+    const auto fresh = std::make_shared<CollectionState>(files_, entry, stored.pin);
     std::shared_ptr<CollectionHandle>& handle = handles_[entry.id];
-    if (handle) opened->handle = handle;
-    handle = opened->handle;
-    collections[entry.id] = opened;
+    if (handle) fresh->handle = handle;
+    handle = fresh->handle;
+    collections[entry.id] = fresh;
     all_known = false;
   }
   *from = all_known ? state_->position : root.log.start;
@@ -180,7 +185,10 @@ StoreStats Reader::stats() const {
     stats.version = catalog_.version();
     if (state_) stats.log_bytes = state_->position;
     if (state_) {
-      for (const auto& [id, collection] : state_->collections) add_bytes(stats, *collection);
+      for (const auto& [id, collection] : state_->collections) {
+        collection->open();
+        add_bytes(stats, *collection);
+      }
     }
   }
   for (const auto& handle : catalog_.handles()) stats.collections.push_back(count_rows(*handle));
@@ -190,6 +198,7 @@ StoreStats Reader::stats() const {
 void Reader::close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
+  catalog_.close();
   state_.reset();
 }
 

@@ -15,6 +15,7 @@ namespace lamina {
 class Reader final : public Store {
  public:
   Reader(FileSystem& fs, const StorePaths& paths, const Hasher& hasher, const RecordCodec& codec);
+  ~Reader() override { close(); }
 
   std::shared_ptr<Collection> create_collection(const std::string& name, const CollectionSpec& spec) override;
   std::shared_ptr<Collection> collection(const std::string& name) const override;
@@ -46,7 +47,7 @@ class Reader final : public Store {
   void load();
   // False: a writer published meanwhile, try again. `seq` becomes that of the root which was tried.
   bool try_load(uint64_t* seq);
-  Collections collections_for(const Root& root, uint64_t* from);
+  Collections collections_for(const StoredRoot& root, uint64_t* from);
   std::optional<LoadedLog> read_log(const Root& root, uint64_t from);
   bool is_newest(uint64_t seq) const;
 

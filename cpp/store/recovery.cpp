@@ -35,14 +35,6 @@ void take_over_note(FileLock& lock, const StoreId& store, const std::optional<Lo
   write_note(lock, note);
 }
 
-void require_writable(OpenFiles& files, const StoredRoot& root, const Collections& collections) {
-  const std::string what = "a feature that this build can only read past: open the store read-only";
-  if (!root.writable) too_new(files.paths().root_file(root.root.seq), what);
-  for (const auto& [id, collection] : collections) {
-    if (!collection->writable) too_new(files.paths().file(collection->manifest_ref.number, kManifestFile), what);
-  }
-}
-
 std::unique_ptr<Log> copy_log(OpenFiles& files, NewFiles& added, const LoadedLog& old) {
   auto copy = Log::create(files.fs(), files.paths(), {old.header.store, added.add_log(), old.header.timeline});
   for (const LogFrame& frame : old.scan.frames) copy->append(frame.version, frame.time_us, frame.payload);
@@ -90,8 +82,10 @@ Recovered recover(OpenFiles& files, const RootStore& roots, FileNumbers& numbers
   take_over_note(*lock, root.store, note);
 
   Recovered recovered;
-  recovered.collections = open_collections(files, root);
-  require_writable(files, stored, recovered.collections);
+  recovered.collections = unopened_collections(files, root, nullptr);
+  if (!stored.writable) {
+    too_new(files.paths().root_file(root.seq), "a feature that this build can only read past: open the store read-only");
+  }
   LoadedLog loaded = open_log(files, root);
   read_to_end(loaded, root, note ? &*note : nullptr);
   require_fit(loaded, root);
@@ -107,6 +101,7 @@ Recovered recover(OpenFiles& files, const RootStore& roots, FileNumbers& numbers
   recovered.report.files_swept = recovered.ledger->sweep(true);
   if (!durable) recovered.ledger->publish(recovered.ledger->next_root(false), added);
   recovered.ledger->show();
+  for (const auto& [id, collection] : recovered.collections) collection->show();
   return recovered;
 }
 

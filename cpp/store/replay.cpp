@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <optional>
+#include <unordered_map>
+#include <vector>
 
 #include "base/error.h"
 
@@ -45,6 +46,129 @@ void put_vectors(VectorSet& vectors, const PutOperation& operation, int threads)
               threads);
 }
 
+class Replay {
+ public:
+  Replay(CollectionState& collection, const std::string& file) : collection_(collection), file_(file) {}
+
+  void add(const LogFrame& frame);
+  void finish();
+
+ private:
+  // A row that was given a vector, or (operation null) lost its own.
+  struct Row {
+    uint64_t rid;
+    const PutOperation* operation;
+    size_t row;    // among all of the operation's
+    size_t given;  // among those that were given a vector
+  };
+
+  void put(const PutOperation& operation, const LogFrame& frame);
+  void erase(const DeleteOperation& operation);
+  void check(const PutOperation& operation, const LogFrame& frame) const;
+  void check_rows(const PutOperation& operation, const LogFrame& frame) const;
+  void note(const Row& row);
+  [[noreturn]] void damaged(const LogFrame& frame, std::string expected, std::string found) const;
+
+  CollectionState& collection_;
+  const std::string& file_;
+  std::vector<DecodedOperations> decoded_;  // what `rows_` points into
+  std::vector<Row> rows_;
+  std::unordered_map<uint64_t, size_t> newest_;  // of each rid, in `rows_`
+};
+
+void Replay::add(const LogFrame& frame) {
+  decoded_.emplace_back(frame, file_, collection_.id);
+  for (const Operation& operation : decoded_.back().operations()) {
+    if (const auto* rows = std::get_if<PutOperation>(&operation)) {
+      put(*rows, frame);
+    } else if (const auto* gone = std::get_if<DeleteOperation>(&operation)) {
+      erase(*gone);
+    } else {
+      collection_.set_settings(std::get<SettingsOperation>(operation).settings);
+    }
+  }
+}
+
+void Replay::put(const PutOperation& operation, const LogFrame& frame) {
+  if (operation.ids.size() != 0) collection_.decide_id_kind(operation.ids.kind);
+  check(operation, frame);
+  check_rows(operation, frame);
+  collection_.records->put(new_records(operation));
+  for_each_row(operation, [&](size_t row, size_t given) {
+    const uint64_t rid = operation.fields[row].rid;
+    collection_.next_rid = std::max(collection_.next_rid, rid + 1);
+    if (operation.fates[row] == VectorFate::kGiven) note({rid, &operation, row, given});
+    if (operation.fates[row] == VectorFate::kNone) note({rid, nullptr, 0, 0});
+  });
+}
+
+void Replay::erase(const DeleteOperation& operation) {
+  collection_.records->erase(operation.rids);
+  for (const uint64_t rid : operation.rids) note({rid, nullptr, 0, 0});
+}
+
+void Replay::note(const Row& row) {
+  newest_[row.rid] = rows_.size();
+  rows_.push_back(row);
+}
+
+void Replay::check(const PutOperation& operation, const LogFrame& frame) const {
+  const CollectionSpec& spec = *collection_.spec;
+  if (operation.ids.kind != spec.id_kind) damaged(frame, "the collection's kind of id", "the other");
+  if (operation.provenance.empty()) return;
+  if (operation.fingerprint != spec.fingerprint) damaged(frame, "vectors of the collection's model", "of another");
+  if (operation.dim != spec.vectors.dim) {
+    damaged(frame, std::to_string(spec.vectors.dim) + " dimensions", std::to_string(operation.dim));
+  }
+  const DType dtype = spec.vectors.dtype == DType::kBits ? DType::kBits : DType::kF32;
+  if (operation.dtype != dtype) damaged(frame, std::string(name_of(dtype)), std::string(name_of(operation.dtype)));
+  if (dtype == DType::kBits) return;
+  for (size_t at = 0; at + sizeof(float) <= operation.vectors.size(); at += sizeof(float)) {
+    if (!std::isfinite(load_le<float>(operation.vectors.data() + at))) damaged(frame, "finite vectors", "NaN or Inf");
+  }
+}
+
+// An id has one live rid, and a live rid one id.
+void Replay::check_rows(const PutOperation& operation, const LogFrame& frame) const {
+  const auto view = collection_.records->view();
+  for (size_t row = 0; row < operation.fields.size(); ++row) {
+    const uint64_t rid = operation.fields[row].rid;
+    const RecordRef by_id = view->find(operation.ids.at(row));
+    if (by_id.found() ? view->fields_at(by_id).rid == rid : !view->find_rid(rid).found()) continue;
+    damaged(frame, "one record of an id", "rid " + std::to_string(rid) + " beside another");
+  }
+}
+
+void Replay::finish() {
+  const size_t bytes = given_bytes(collection_.spec->vectors);
+  std::vector<uint64_t> rids;
+  std::vector<int64_t> ids;
+  std::vector<Provenance> provenance;
+  std::vector<std::byte> given;
+  std::vector<uint64_t> erased;
+  for (size_t i = 0; i < rows_.size(); ++i) {
+    const Row& row = rows_[i];
+    if (newest_[row.rid] != i) continue;
+    if (row.operation == nullptr) {
+      erased.push_back(row.rid);
+      continue;
+    }
+    rids.push_back(row.rid);
+    if (row.operation->ids.kind == IdKind::kInt) ids.push_back(row.operation->ids.ints[row.row]);
+    provenance.push_back(row.operation->provenance[row.given]);
+    const Bytes vector = row.operation->vectors.subspan(row.given * bytes, bytes);
+    given.insert(given.end(), vector.begin(), vector.end());
+  }
+  if (!erased.empty()) collection_.vectors->erase(erased);
+  if (rids.empty()) return;
+  collection_.vectors->add(
+      {rids.size(), given.data(), rids.data(), ids.empty() ? nullptr : ids.data(), provenance.data()}, 0);
+}
+
+void Replay::damaged(const LogFrame& frame, std::string expected, std::string found) const {
+  throw CorruptionError(file_, frame.offset, std::move(expected), std::move(found));
+}
+
 }  // namespace
 
 void apply(CollectionState& collection, const Operation& operation, int threads) {
@@ -74,116 +198,10 @@ bool follows(uint64_t version, uint32_t timeline, std::span<const LogFrame> fram
   return true;
 }
 
-void Replay::add(const LogFrame& frame) {
-  decoded_.emplace_back(frame, file_);
-  std::vector<CollectionState*> touched;
-  for (const Operation& operation : decoded_.back().operations()) {
-    const uint64_t id = std::visit([](const auto& any) { return any.collection; }, operation);
-    const auto found = collections_.find(id);
-    if (found == collections_.end()) {
-      if (id < next_collection_) continue;
-      damaged(frame, "a collection below " + std::to_string(next_collection_), std::to_string(id));
-    }
-    CollectionState& collection = *found->second;
-    if (frame.version <= collection.last_frame) continue;
-    touched.push_back(&collection);
-    if (const auto* rows = std::get_if<PutOperation>(&operation)) {
-      put(collection, *rows, frame);
-    } else if (const auto* gone = std::get_if<DeleteOperation>(&operation)) {
-      erase(collection, *gone);
-    } else {
-      collection.set_settings(std::get<SettingsOperation>(operation).settings);
-    }
-  }
-  for (CollectionState* collection : touched) {
-    collection->last_frame = frame.version;
-    collection->version = std::max(collection->version, frame.version);
-  }
-}
-
-void Replay::put(CollectionState& collection, const PutOperation& operation, const LogFrame& frame) {
-  if (operation.ids.size() != 0) collection.decide_id_kind(operation.ids.kind);
-  check(collection, operation, frame);
-  check_rows(collection, operation, frame);
-  collection.records->put(new_records(operation));
-  Vectors& vectors = vectors_[&collection];
-  for_each_row(operation, [&](size_t row, size_t given) {
-    const uint64_t rid = operation.fields[row].rid;
-    collection.next_rid = std::max(collection.next_rid, rid + 1);
-    if (operation.fates[row] == VectorFate::kGiven) note(vectors, {rid, &operation, row, given});
-    if (operation.fates[row] == VectorFate::kNone) note(vectors, {rid, nullptr, 0, 0});
-  });
-}
-
-void Replay::erase(CollectionState& collection, const DeleteOperation& operation) {
-  collection.records->erase(operation.rids);
-  Vectors& vectors = vectors_[&collection];
-  for (const uint64_t rid : operation.rids) note(vectors, {rid, nullptr, 0, 0});
-}
-
-void Replay::note(Vectors& vectors, const Row& row) {
-  vectors.newest[row.rid] = vectors.rows.size();
-  vectors.rows.push_back(row);
-}
-
-void Replay::check(const CollectionState& collection, const PutOperation& operation, const LogFrame& frame) const {
-  const CollectionSpec& spec = *collection.spec;
-  if (operation.ids.kind != spec.id_kind) damaged(frame, "the collection's kind of id", "the other");
-  if (operation.provenance.empty()) return;
-  if (operation.fingerprint != spec.fingerprint) damaged(frame, "vectors of the collection's model", "of another");
-  if (operation.dim != spec.vectors.dim) {
-    damaged(frame, std::to_string(spec.vectors.dim) + " dimensions", std::to_string(operation.dim));
-  }
-  const DType dtype = spec.vectors.dtype == DType::kBits ? DType::kBits : DType::kF32;
-  if (operation.dtype != dtype) damaged(frame, std::string(name_of(dtype)), std::string(name_of(operation.dtype)));
-  if (dtype == DType::kBits) return;
-  for (size_t at = 0; at + sizeof(float) <= operation.vectors.size(); at += sizeof(float)) {
-    if (!std::isfinite(load_le<float>(operation.vectors.data() + at))) damaged(frame, "finite vectors", "NaN or Inf");
-  }
-}
-
-// An id has one live rid, and a live rid one id.
-void Replay::check_rows(const CollectionState& collection, const PutOperation& operation, const LogFrame& frame) const {
-  const auto view = collection.records->view();
-  for (size_t row = 0; row < operation.fields.size(); ++row) {
-    const uint64_t rid = operation.fields[row].rid;
-    const RecordRef by_id = view->find(operation.ids.at(row));
-    if (by_id.found() ? view->fields_at(by_id).rid == rid : !view->find_rid(rid).found()) continue;
-    damaged(frame, "one record of an id", "rid " + std::to_string(rid) + " beside another");
-  }
-}
-
-void Replay::finish(int threads) {
-  for (auto& [collection, vectors] : vectors_) {
-    const size_t bytes = given_bytes(collection->spec->vectors);
-    std::vector<uint64_t> rids;
-    std::vector<int64_t> ids;
-    std::vector<Provenance> provenance;
-    std::vector<std::byte> rows;
-    std::vector<uint64_t> erased;
-    for (size_t i = 0; i < vectors.rows.size(); ++i) {
-      const Row& row = vectors.rows[i];
-      if (vectors.newest[row.rid] != i) continue;
-      if (row.operation == nullptr) {
-        erased.push_back(row.rid);
-        continue;
-      }
-      rids.push_back(row.rid);
-      if (row.operation->ids.kind == IdKind::kInt) ids.push_back(row.operation->ids.ints[row.row]);
-      provenance.push_back(row.operation->provenance[row.given]);
-      const Bytes vector = row.operation->vectors.subspan(row.given * bytes, bytes);
-      rows.insert(rows.end(), vector.begin(), vector.end());
-    }
-    if (!erased.empty()) collection->vectors->erase(erased);
-    collection->vectors->add(
-        {rids.size(), rows.data(), rids.data(), ids.empty() ? nullptr : ids.data(), provenance.data()}, threads);
-  }
-  vectors_.clear();
-  decoded_.clear();
-}
-
-void Replay::damaged(const LogFrame& frame, std::string expected, std::string found) const {
-  throw CorruptionError(file_, frame.offset, std::move(expected), std::move(found));
+void replay(CollectionState& collection, std::span<const LogFrame> frames, const std::string& file) {
+  Replay replay(collection, file);
+  for (const LogFrame& frame : frames) replay.add(frame);
+  replay.finish();
 }
 
 }  // namespace lamina

@@ -17,7 +17,7 @@ struct StoredRoot {
   Root root;
   Digest digest{};                    // of its file
   bool writable = true;               // false: a newer build forbids this one to replace it
-  std::unique_ptr<ReadableFile> pin;  // a shared lock: while it is held, nothing that the root names is removed
+  std::shared_ptr<ReadableFile> pin;  // a shared lock: while it is held, nothing that the root names is removed
 };
 
 class RootStore {

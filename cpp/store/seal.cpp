@@ -20,6 +20,8 @@ Seal::Seal(Workshop& shop)
       added_(shop.open, shop.numbers),
       files_(shop.open, added_, shop.codec) {
   for (const auto& [id, collection] : shop.collections) {
+    if (!collection->in_log) continue;
+    collection->open_to_write();
     if (!collection->unsealed()) continue;
     if (const auto part = collection->vectors->freeze_head(0)) collection->vectors->replace_head(part);
     collection->show();

@@ -50,7 +50,7 @@ struct CollectionSpec {
   std::string settings;
 };
 
-// One collection at one version.
+// One collection at one version. It outlives its store.
 struct Snapshot {
   uint64_t version = 0;  // of the last write that touched the collection
   std::shared_ptr<const CollectionSpec> spec;
@@ -58,11 +58,15 @@ struct Snapshot {
   std::shared_ptr<const View> vectors;  // of the served generation
 };
 
+// Its store outlives it.
 class Collection {
  public:
   virtual ~Collection() = default;
   virtual const std::string& name() const = 0;
-  virtual std::shared_ptr<const Snapshot> snapshot() const = 0;  // the newest acknowledged; one atomic load
+  // The newest acknowledged. The first call opens the collection's files: CorruptionError, FormatVersionError, and
+  // ClosedError once the store is closed; later ones copy a pointer.
+  virtual std::shared_ptr<const Snapshot> snapshot() const = 0;
+  virtual std::shared_ptr<const Snapshot> opened() const = 0;  // the same, or none before the first call; never waits
   virtual bool dropped() const = 0;
 };
 

@@ -124,8 +124,11 @@ class Verifier {
 VerifyReport verify_all(OpenFiles& files, const Root& root, const LoadedLog& log, const RecordCodec& codec) {
   Verifier verifier(files, codec);
   verifier.count(files.fs().open(files.paths().root_file(root.seq))->size());
-  const Collections collections = open_collections(files, root);
-  for (const auto& [id, collection] : collections) verifier.files_of(*collection);
+  const Collections collections = unopened_collections(files, root, nullptr);
+  for (const auto& [id, collection] : collections) {
+    collection->open();
+    verifier.files_of(*collection);
+  }
   verifier.log(log);
   require_fit(log, root);
   replay(log, root, collections);

@@ -78,36 +78,27 @@ Writer::Turn Writer::take_turn() {
   return turn;
 }
 
-CollectionState& Writer::state_of(const std::string& name) {
-  for (const auto& [id, collection] : collections_) {
-    if (collection->name() == name) return *collection;
-  }
-  throw NotFoundError("there is no collection '" + name + "'");
-}
-
 std::shared_ptr<Collection> Writer::create_collection(const std::string& name, const CollectionSpec& spec) {
   require_name(name);
   validate(spec.vectors);
   const Turn turn = take_turn();
-  for (const auto& [id, other] : collections_) {
-    if (other->name() == name) throw std::invalid_argument("there is a collection '" + name + "' already");
-  }
+  if (catalog_.contains(name)) throw std::invalid_argument("there is a collection '" + name + "' already");
   NewFiles added(files_, numbers_);
   Root root = ledger_->next_root(true);
-  auto collection = new_collection(root.next_collection++, name, spec, root.version);
+  const auto collection = std::make_shared<CollectionState>(root.next_collection++, name, spec, root.version);
   collection->manifest_ref = SegmentFiles(files_, added, codec_).write_manifest(collection->manifest);
   enter(root, *collection, root.version, collection->manifest_ref);
   collection->show();
   ledger_->publish(std::move(root), added);
   collections_[collection->id] = collection;
-  catalog_.set(collections_);
+  catalog_.add(collection);
   catalog_.set_version(ledger_->version());
   return collection->handle;
 }
 
 void Writer::drop_collection(const std::string& name) {
   const Turn turn = take_turn();
-  const uint64_t id = state_of(name).id;
+  const uint64_t id = catalog_.state(name)->id;
   with_reserve([&] {
     NewFiles none(files_, numbers_);
     Root root = ledger_->next_root(true);
@@ -182,7 +173,9 @@ void Writer::optimize(const std::string& name, int threads) {
     bool unsealed = false;
     {
       const Turn turn = take_turn();
-      unsealed = state_of(name).unsealed();
+      const auto collection = catalog_.state(name);
+      collection->open();
+      unsealed = collection->unsealed();
     }
     if (unsealed) seal();
     if (merge(name, plan_optimize, threads)) return;
@@ -210,7 +203,7 @@ bool Writer::maintain(int threads) {
   {
     const Turn turn = take_turn();
     for (const auto& [id, collection] : collections_) {
-      if (plan_upkeep(*collection).needed()) due.push_back(collection->name());
+      if (collection->opened() && plan_upkeep(*collection).needed()) due.push_back(collection->name());
     }
   }
   if (due.empty()) return false;
@@ -223,12 +216,12 @@ bool Writer::merge(const std::string& name, MergePlan (*plan)(const CollectionSt
   std::optional<Merge> merge;
   {
     const Turn turn = take_turn();
-    for (const auto& [id, collection] : collections_) {
-      if (collection->name() != name) continue;
-      const MergePlan todo = plan(*collection);
-      if (todo.needed()) merge.emplace(*shop_, collection, todo);
-    }
-    if (!merge) return true;
+    if (!catalog_.contains(name)) return true;
+    const auto collection = catalog_.state(name);
+    collection->open();
+    const MergePlan todo = plan(*collection);
+    if (!todo.needed()) return true;
+    merge.emplace(*shop_, collection, todo);
   }
   merge->build(threads);
   const Turn turn = take_turn();
@@ -264,7 +257,10 @@ StoreStats Writer::stats() const {
     const Turn turn(turn_);
     stats.version = catalog_.version();
     stats.log_bytes = ledger_->log_bytes();
-    for (const auto& [id, collection] : collections_) add_bytes(stats, *collection);
+    for (const auto& [id, collection] : collections_) {
+      collection->open();
+      add_bytes(stats, *collection);
+    }
   }
   for (const auto& handle : catalog_.handles()) stats.collections.push_back(count_rows(*handle));
   return stats;
@@ -282,6 +278,7 @@ void Writer::with_reserve(const std::function<void()>& change) {
 
 bool Writer::has_large_head() const {
   for (const auto& [id, collection] : collections_) {
+    if (!collection->opened()) continue;
     if (collection->records->view()->head_rows >= kLargeHead) return true;
   }
   return false;
@@ -298,6 +295,7 @@ void Writer::close() {
   const Turn turn(turn_);
   if (closed_) return;
   closed_ = true;
+  catalog_.close();
   const auto unlock = [this](void*) { ledger_->release_lock(); };
   const std::unique_ptr<void, decltype(unlock)> at_end(this, unlock);
   if (!ledger_->poisoned()) close_in_turn();

@@ -57,9 +57,8 @@ class Writer final : public Store {
     std::condition_variable changed;
   };
 
-  void require_open() const;                           // ClosedError: closed, or this is a forked child
-  Turn take_turn();                                    // require_open(), and not poisoned
-  CollectionState& state_of(const std::string& name);  // NotFoundError
+  void require_open() const;  // ClosedError: closed, or this is a forked child
+  Turn take_turn();           // require_open(), and not poisoned
   bool merge(const std::string& name, MergePlan (*plan)(const CollectionState&), int threads);
   // REQUIRES: sealing_ is held, turn_ is not.
   void seal_beside_writers();

@@ -121,7 +121,7 @@ class Store:
         model = Model(model) if isinstance(model, str) else model
         model = model if embed is None else model.bind(embed)
         with self._shared.structure:
-            if name in core.collections():
+            if self._has(core, name):
                 raise ValueError(f"there is a collection {name!r} already: get_collection or get_or_create_collection")
             graph = {"dtype": dtype, "m": m, "ef_construction": ef_construction, "seed": seed}
             made = self._shared.create(name, model, graph)
@@ -149,7 +149,7 @@ class Store:
     ) -> Collection:
         """`get_collection`, or `create_collection` if there is none."""
         with self._shared.structure:
-            if self.read_only or name in self._live().collections():
+            if self.read_only or self._has(self._live(), name):
                 return self.get_collection(name, model, embed=embed)
             return self.create_collection(name, model, embed=embed, **options)
 
@@ -256,6 +256,14 @@ class Store:
 
     def __reduce__(self) -> Any:
         return functools.partial(open, self.path, read_only=True), ()
+
+    @staticmethod
+    def _has(core: _core.Store, name: str) -> bool:
+        try:
+            core.collection(name)
+        except NotFoundError:
+            return False
+        return True
 
     def _live(self) -> _core.Store:
         if not self._open:

@@ -181,7 +181,7 @@ TEST(DurabilityTest, SearchesWaitForNothingThatTheWriterWaitsFor) {
     store->seal();
     upsert(*store, batch_of(2, 6, 5));
     store->optimize("docs", 1);
-    store->set_settings("docs", "tuned");
+    write(*store, Op(Verb::kUpsert, {}).learn("", "tuned"));
     store->drop_collection("more");
     store->sync();
     store->verify();

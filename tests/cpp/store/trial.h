@@ -117,7 +117,8 @@ class Trial {
         doubtful_.clear();
       }
       return true;
-    } catch (const Error&) {
+    } catch (const Error&) {  // from opening, or from the first use of a collection
+      store_.reset();
       return false;
     }
   }
