@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import lamina
@@ -30,3 +33,35 @@ def test_open_to_answers(benchmark: Any, texts: DataSet, saved: Path, answers: i
     right = sum(found == nearest for found, nearest in zip(answer(), texts.truth[:answers, 0], strict=True))
     assert right >= 0.95 * answers
     benchmark(answer)
+
+
+MANY = 5000
+ANSWER = """
+import sys, lamina
+with lamina.open(sys.argv[1], read_only=sys.argv[2] == "read") as store:
+    print(store.get_collection("c3").search([0, 0, 0, 1], k=1).ids[0])
+"""
+
+
+@pytest.fixture(scope="module", params=[5, MANY])
+def collections(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("many") / "store"
+    model = lamina.Model("m", dim=4, metric="l2")
+    with lamina.open(path, create=True, maintenance="manual", durability="os") as store:
+        for at in range(request.param):
+            docs = store.create_collection(f"c{at}", model=model)
+            if at % (request.param // 5) == 0 or at < 5:
+                docs.add(np.arange(4), np.eye(4, dtype=np.float32))
+    return path
+
+
+@pytest.mark.parametrize("mode", ["read", "write"])
+def test_open_one_of_many_collections(benchmark: Any, collections: Path, mode: str) -> None:
+    """Meant to defeat opening what is not asked for. Each time in a fresh process, its start and imports included."""
+
+    def answer() -> str:
+        command = [sys.executable, "-c", ANSWER, str(collections), mode]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert answer() == "3\n"
+    benchmark.pedantic(answer, rounds=9)

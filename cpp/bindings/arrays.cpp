@@ -49,7 +49,8 @@ void check(const VectorRows& rows, const VectorSpec& spec, const char* what, uin
 }  // namespace
 
 std::optional<VectorRows> rows_of(const py::handle& object, Metric metric) {
-  if (!py::isinstance<py::array>(object)) return std::nullopt;
+  // No subclass: what lies under a mask is no value.
+  if (static_cast<const void*>(Py_TYPE(object.ptr())) != py::detail::npy_api::get().PyArray_Type_) return std::nullopt;
   const auto array = py::reinterpret_borrow<py::array>(object);
   const bool bits = metric == Metric::kHamming;
   const auto dtype = array.dtype();

@@ -37,10 +37,10 @@ PythonStore open_store(const std::string& path, bool create, bool read_only, con
   return {std::make_shared<OpenStore>(path, options, std::move(codec))};
 }
 
-PythonCollection create_collection(const PythonStore& self, const std::string& name, uint32_t dim, const std::string& metric, const std::string& dtype,
-                                   const std::string& codes, uint32_t m, uint32_t ef_construction, uint64_t seed,
-                                   const py::bytes& fingerprint, const std::string& model,
-                                   const std::string& settings) {
+PythonCollection create_collection(const PythonStore& self, const std::string& name, uint32_t dim,
+                                   const std::string& metric, const std::string& dtype, const std::string& codes,
+                                   uint32_t m, uint32_t ef_construction, uint64_t seed, const py::bytes& fingerprint,
+                                   const std::string& model, const std::string& settings) {
   CollectionSpec spec;
   spec.vectors = make_spec(dim, metric, dtype, codes, m, ef_construction, seed);
   spec.fingerprint = parse_fingerprint(fingerprint);
@@ -148,8 +148,8 @@ void bind_store(py::module_& m) {
       m, "Store", "A store: see cpp/store/store.h for what each call promises. The GIL is released around all work.")
       .def_static("open", &open_store, "path"_a, py::kw_only(), "create"_a, "read_only"_a, "durability"_a,
                   "log_limit"_a, "codec"_a)
-      .def("create_collection", &create_collection, "name"_a, py::kw_only(), "dim"_a, "metric"_a,
-           "dtype"_a, "codes"_a, "m"_a, "ef_construction"_a, "seed"_a, "fingerprint"_a, "model"_a, "settings"_a)
+      .def("create_collection", &create_collection, "name"_a, py::kw_only(), "dim"_a, "metric"_a, "dtype"_a, "codes"_a,
+           "m"_a, "ef_construction"_a, "seed"_a, "fingerprint"_a, "model"_a, "settings"_a)
       .def(
           "collection",
           [](const PythonStore& self, const std::string& name) {

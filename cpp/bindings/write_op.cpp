@@ -110,8 +110,7 @@ void bind_write_op(py::module_& m) {
            }),
            "collection"_a, "verb"_a, "ids"_a = py::tuple(), py::kw_only(), "columns"_a = py::bytes(),
            "content_hash"_a = py::none(), "fates"_a = py::none(), "vectors"_a = py::none(),
-           "fingerprint"_a = py::bytes(), "scope"_a = "", "if_version"_a = py::none(),
-           "settings"_a = py::none());
+           "fingerprint"_a = py::bytes(), "scope"_a = "", "if_version"_a = py::none(), "settings"_a = py::none());
 }
 
 }  // namespace lamina

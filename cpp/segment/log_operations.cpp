@@ -270,8 +270,7 @@ void for_each_operation(const LogFrame& frame, const std::string& file, Fn&& fn)
 
 }  // namespace
 
-DecodedOperations::DecodedOperations(const LogFrame& frame, const std::string& file,
-                                     std::optional<uint64_t> wanted) {
+DecodedOperations::DecodedOperations(const LogFrame& frame, const std::string& file, std::optional<uint64_t> wanted) {
   for_each_operation(frame, file, [&](OperationKind kind, uint64_t collection, ByteReader body) {
     if (wanted && collection != *wanted) return;
     storage_.push_back(std::make_shared<Storage>());

@@ -86,8 +86,8 @@ CollectionState::CollectionState(uint64_t new_id, const std::string& name, const
       last_frame(new_version),
       handle(std::make_shared<CollectionHandle>(name)),
       spec(std::make_shared<const CollectionSpec>(new_spec)),
-      records(std::make_unique<RecordSet>(new_spec.id_kind.value_or(IdKind::kInt),
-                                          std::vector<RecordView::SealedPart>())),
+      records(
+          std::make_unique<RecordSet>(new_spec.id_kind.value_or(IdKind::kInt), std::vector<RecordView::SealedPart>())),
       vectors(std::make_unique<VectorSet>(new_spec.vectors)),
       files_(nullptr),
       opened_(true) {

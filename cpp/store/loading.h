@@ -44,8 +44,8 @@ void require_fit(const LoadedLog& log, const Root& root);
 // The collections of a root, each to be opened on first use; `pin` keeps what the root names until then, if anything
 // must. They use `files`.
 Collections unopened_collections(OpenFiles& files, const Root& root, const std::shared_ptr<const void>& pin);
-// Gives the frames to the collections that they name, and shows these. CorruptionError, also for a collection that never
-// was.
+// Gives the frames to the collections that they name, and shows these. CorruptionError, also for a collection that
+// never was.
 void replay(const LoadedLog& log, const Root& root, const Collections& collections);
 
 }  // namespace lamina

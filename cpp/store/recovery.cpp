@@ -84,7 +84,8 @@ Recovered recover(OpenFiles& files, const RootStore& roots, FileNumbers& numbers
   Recovered recovered;
   recovered.collections = unopened_collections(files, root, nullptr);
   if (!stored.writable) {
-    too_new(files.paths().root_file(root.seq), "a feature that this build can only read past: open the store read-only");
+    too_new(files.paths().root_file(root.seq),
+            "a feature that this build can only read past: open the store read-only");
   }
   LoadedLog loaded = open_log(files, root);
   read_to_end(loaded, root, note ? &*note : nullptr);

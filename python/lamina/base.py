@@ -37,7 +37,7 @@ class Base:
         self._snapshot = snapshot
         self._cache = cache
         self._id_kind = snapshot.id_kind
-        self._settings = Settings.of(snapshot.settings)
+        self._settings = snapshot.settings
         self._puts: list[Put] = []
         self._over: dict[Any, tuple[int, int] | None] = {}  # id → (which put, its row), or None: deleted
         self._cleared = False
@@ -52,10 +52,14 @@ class Base:
         if isinstance(write, Delete) or not len(write.ids):
             return None
         self._id_kind = kind_of(write.ids)
-        before = self._settings
-        if write.metadata is not None and write.metadata.num_columns:
-            self._settings = before.admit(write.metadata)
-        return None if self._settings is before else (before.text(), self._settings.text())
+        if write.metadata is None or not write.metadata.num_columns:
+            return None
+        before, known = self._settings, Settings.of(self._settings)
+        wanted = known.admit(write.metadata)
+        if wanted is known:
+            return None
+        self._settings = wanted.text()
+        return before, self._settings
 
     def apply(self, write: Put | Delete) -> None:
         """Later updates see what this write did."""

@@ -6,17 +6,19 @@ Data go to stdout, progress, warnings and errors to stderr. Exit codes: 0 done, 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import lamina
-from lamina.errors import LaminaError
+from lamina.errors import LaminaError, NotFoundError
 
 FAILED_SHOWN = 10
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -111,8 +113,8 @@ def _refresh_once(arguments: argparse.Namespace) -> int:
     """One refresh. The store is open only meanwhile, so that others can write to it in between."""
     if not Path(arguments.source).exists():
         raise FileNotFoundError(f"no file or folder {arguments.source!r}")
-    with lamina.open(arguments.store, create=True) as store:
-        name = arguments.collection
+    name = arguments.collection
+    with _unless_refused(arguments.store, name), lamina.open(arguments.store, create=True) as store:
         if name in store.list_collections():
             docs = store.get_collection(
                 name, embed=None if arguments.model is None else _same(store, name, arguments.model)
@@ -141,6 +143,32 @@ def _refresh_once(arguments: argparse.Namespace) -> int:
     if report.stopped:
         print(f"lamina: stopped: {report.stopped}", file=sys.stderr)
     return 0 if report.ok else 1
+
+
+@contextlib.contextmanager
+def _unless_refused(path: str, name: str) -> Iterator[None]:
+    """If this raises, an empty collection that was made inside is gone, and a store that was made for it."""
+    was_there = os.path.exists(path)
+    had = _names(path) if was_there else []
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(LaminaError):
+            if name in _names(path) and name not in had:
+                with lamina.open(path) as store:
+                    if not len(store.get_collection(name)):
+                        store.drop_collection(name)
+            if not was_there and not _names(path):
+                shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def _names(path: str) -> list[str]:
+    try:
+        with lamina.open(path, read_only=True) as store:
+            return store.list_collections()
+    except NotFoundError:
+        return []
 
 
 def search(arguments: argparse.Namespace) -> int:

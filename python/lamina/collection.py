@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from lamina import writes
+from lamina.arguments import whole
 from lamina.closed import Closed
 from lamina.embedders import is_spec
 from lamina.errors import ClosedError, NotFoundError
@@ -79,7 +80,7 @@ class Collection(Writer[WriteResult]):
 
         Args:
             query: a vector `(dim,)` or a text: `Hits`. Vectors `(q, dim)` or a list of texts: `BatchHits`. Texts are
-                embedded by the collection's embedder.
+                embedded by the collection's embedder. No queries are `(0, dim)`, and an empty list is refused.
             k: at most how many; fewer where the collection has fewer records with vectors.
             ef: breadth of the search: larger finds more of the true neighbours, and takes longer.
             recall: let the index choose `ef` for this share of the true neighbours, from what it measured on itself.
@@ -160,7 +161,7 @@ class Collection(Writer[WriteResult]):
     def optimize(self, threads: int = 0) -> None:
         """Merges everything into one segment for the fastest reads. `threads` 0: all of the machine."""
         self._take()
-        self._store._writable().optimize(self.name, threads)
+        self._store._writable().optimize(self.name, whole("threads", threads, 0, 65_536))
 
     # Handles
 

@@ -1,8 +1,9 @@
 """Metadata as Arrow columns: whatever a user hands over, in few plain types, widened without loss or refused.
 
 Few types keep widening simple: every integer is int64, every float is double, every text is string, a dictionary is
-what it encodes. From there a column widens null → anything and int64 → double, and so inside lists and structs; all
-else is a TypeError that names the column and both types. A key that is absent and a key that is None are the same.
+what it encodes. From there a column widens null → anything, int64 → double, decimals to the digits of both, and zones
+of time to UTC, and so inside lists and structs; all else is a TypeError that names the column and both types. A key
+that is absent and a key that is None are the same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from lamina.arguments import text
 
 EXACT_IN_DOUBLE = 1 << 53
 MOST_NESTED = 32  # levels of one value; Arrow refuses to read its own schemas from 64 on
@@ -94,6 +97,10 @@ def unify(old: pa.DataType, new: pa.DataType, column: str) -> pa.DataType:
         return new
     if {old, new} == {pa.int64(), pa.float64()}:
         return pa.float64()
+    if pa.types.is_decimal(old) and pa.types.is_decimal(new) and (wider := _wider_decimal(old, new)) is not None:
+        return wider
+    if _is_instant(old) and _is_instant(new) and old.unit == new.unit:
+        return pa.timestamp(old.unit, "UTC")
     if pa.types.is_list(old) and pa.types.is_list(new):
         return pa.list_(unify(old.value_type, new.value_type, f"{column}[]"))
     if pa.types.is_struct(old) and pa.types.is_struct(new):
@@ -105,6 +112,19 @@ def unify(old: pa.DataType, new: pa.DataType, column: str) -> pa.DataType:
     raise TypeError(
         f"metadata column {column!r} holds {old} and now gets {new}: give {old}, or another name to the new column"
     )
+
+
+def _wider_decimal(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """The decimal with the digits of both before the point and behind it; None if Arrow has none so wide."""
+    scale = max(one.scale, other.scale)
+    digits = scale + max(one.precision - one.scale, other.precision - other.scale)
+    if digits > 76:
+        return None
+    return pa.decimal256(digits, scale) if digits > 38 else pa.decimal128(digits, scale)
+
+
+def _is_instant(kind: pa.DataType) -> bool:
+    return pa.types.is_timestamp(kind) and kind.tz is not None
 
 
 def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -216,9 +236,7 @@ def _from_dicts(rows: Sequence[Any], count: int) -> pa.RecordBatch:
 
 
 def _name(name: object) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"metadata column names are str, not {name!r} ({type(name).__name__})")
-    return name
+    return text("a metadata column's name", name)
 
 
 def _batch(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
@@ -230,12 +248,14 @@ def _batch(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
 def _array(name: object, values: Any) -> pa.Array:
     """One column in a plain type. TypeError, naming the column, if its values have no one type."""
     try:
-        column = values if isinstance(values, (pa.Array, pa.ChunkedArray)) else pa.array(_values(values))
+        column = values if isinstance(values, (pa.Array, pa.ChunkedArray)) else _arrow(values)
         if isinstance(column, pa.ChunkedArray):
             column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
             if isinstance(column, pa.ChunkedArray):  # older Arrow gives chunks back when there are none
                 column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
         column = _plain(column)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"metadata column {name!r} holds {error.object!r}, with lone surrogates: no text") from None
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, TypeError) as error:
         raise TypeError(f"metadata column {name!r} cannot be one Arrow type: {error}") from error
     if _depth(column.type) > MOST_NESTED:
@@ -249,10 +269,12 @@ def _depth(kind: pa.DataType) -> int:
     return 1 + max((_depth(kind.field(at).type) for at in range(kind.num_fields)), default=0)
 
 
-def _values(values: Any) -> Any:
+def _arrow(values: Any) -> pa.Array:
     if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__len__"):
         raise TypeError(f"a column is a list or an array of values, not {values!r}")
-    return values
+    if isinstance(values, np.ma.MaskedArray):
+        return pa.array(np.asarray(values), mask=np.ma.getmaskarray(values))
+    return pa.array(values)
 
 
 def _plain(column: pa.Array) -> pa.Array:

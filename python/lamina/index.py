@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from lamina import _core, vectors
+from lamina.arguments import refused_search, text, threads_or_none, whole
 from lamina.errors import StorageError
 from lamina.hits import BatchHits, Hits, hits_of
 
@@ -62,6 +62,7 @@ class Index:
         threads: int | None = None,
         seed: int = 0,
     ) -> None:
+        text("metric", metric)
         stored = np.dtype(dtype).name
         if metric == "hamming":
             if stored not in ("float32", "uint8"):  # float32: nothing was said
@@ -75,14 +76,14 @@ class Index:
         if quantize is not None and metric == "hamming":
             raise ValueError(f"quantize={quantize!r} does not go with hamming: bits are as small as they get")
         self._core = _core.Index(
-            _whole("dim", dim, 1, 65_536),
+            whole("dim", dim, 1, 65_536),
             metric,
             stored,
             quantize or "none",
-            _whole("m", m, 2, 512),
-            _whole("ef_construction", ef_construction, 1, 2**31 - 1),
-            _whole("seed", seed, 0, 2**64 - 1),
-            _threads(threads) or 0,
+            whole("m", m, 2, 512),
+            whole("ef_construction", ef_construction, 1, 2**31 - 1),
+            whole("seed", seed, 0, 2**64 - 1),
+            threads_or_none(threads) or 0,
         )
         self._metric = self._core.metric
 
@@ -137,7 +138,7 @@ class Index:
         """The `k` nearest rows, nearest first, equal distances by id; fewer only when fewer are there.
 
         Parameters:
-            query: `(dim,)` for `Hits`, `(q, dim)` for `BatchHits`.
+            query: `(dim,)` for `Hits`, `(q, dim)` for `BatchHits`; no queries are `(0, dim)`, an empty list is refused.
             k: at least 1. A batch has `k` columns, and never more than the rows or 65,536, whichever is more.
             ef: breadth of the search, in rows: wider finds more and takes longer.
             recall: the share of the true nearest to aim at, above 0 and up to 1: the index picks `ef` by what it
@@ -149,11 +150,14 @@ class Index:
         file is damaged, `TypeError` and `ValueError` for what is no such array or value.
         """
         if threads is not None:
-            threads = _threads(threads)
-        found = self._core.search(query, k, ef, recall, exact, threads)
-        if found is None:
-            query = _as_queries(query, self._core.dim, self._metric)
+            threads = threads_or_none(threads)
+        try:
             found = self._core.search(query, k, ef, recall, exact, threads)
+            if found is None:
+                query = _as_queries(query, self._core.dim, self._metric)
+                found = self._core.search(query, k, ef, recall, exact, threads)
+        except TypeError as error:
+            raise refused_search(error, k, ef, recall, exact) from None
         return hits_of(found, self._metric)
 
     def delete(self, ids: Any) -> int:
@@ -199,7 +203,7 @@ class Index:
         this version of lamina cannot read it.
         """
         index = Index.__new__(Index)
-        index._core = _core.Index.open(_path(path), verify, _threads(threads) or 0)
+        index._core = _core.Index.open(_path(path), bool(verify), threads_or_none(threads) or 0)
         index._metric = index._core.metric
         return index
 
@@ -236,22 +240,6 @@ class Index:
 
 _as_vectors, _as_queries = vectors.as_vectors, vectors.as_queries
 _as_int_ids, _as_id = vectors.as_int_ids, vectors.as_id
-
-
-def _whole(name: str, value: Any, least: int, most: int) -> int:
-    if isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}; it is an integer")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; it is an integer") from None
-    if not least <= number <= most:
-        raise ValueError(f"{name} is {number}; it lies from {least} to {most}")
-    return number
-
-
-def _threads(threads: int | None) -> int | None:
-    return None if threads is None else _whole("threads", threads, 1, 65_536)
 
 
 def _path(path: str | os.PathLike[str]) -> str:

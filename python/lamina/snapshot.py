@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina import _core
+from lamina.arguments import refused_search, threads_or_none, whole
 from lamina.closed import Closed
 from lamina.errors import ClosedError, NotFoundError
 from lamina.hits import BatchHits, Hits, hits_of
@@ -68,9 +69,14 @@ class Snapshot:
         core = self._core
         if model is not None or type(query) is TaggedVectors:
             query = self._of_served_model(query, model)
-        found = core.search(query, k, ef, recall, exact, threads)
-        if found is None:
-            found = core.search(self._as_queries(query), k, ef, recall, exact, threads)
+        if threads is not None:
+            threads = threads_or_none(threads)
+        try:
+            found = core.search(query, k, ef, recall, exact, threads)
+            if found is None:
+                found = core.search(self._as_queries(query), k, ef, recall, exact, threads)
+        except TypeError as error:
+            raise refused_search(error, k, ef, recall, exact) from None
         hits = hits_of(found, core.metric, self)
         if include:
             from lamina.records import included
@@ -97,8 +103,7 @@ class Snapshot:
 
     def scan(self, *, batch_size: int = 1000, include: Iterable[str] = DEFAULT_INCLUDE) -> Iterator[Records]:
         """All records in batches, in no promised order, of this one version however long it takes."""
-        if batch_size < 1:
-            raise ValueError(f"batch_size is at least 1, not {batch_size}")
+        batch_size = whole("batch_size", batch_size, 1)
         return (self._records(refs, include) for refs in self._refs(batch_size))
 
     def count(self) -> int:

@@ -103,4 +103,4 @@ def _ids_where(snapshot: Snapshot, test: Any) -> NDArray[Any]:
     for refs in snapshot._refs(CHUNK):
         found = refs[test(core.fields_at(refs), core.provenance_at(refs))]
         parts.append(core.ids_at(found))
-    return np.concatenate(parts) if parts else np.empty(0, np.int64 if core.id_kind == "int" else object)
+    return np.concatenate(parts) if parts else np.empty(0, object if core.id_kind == "str" else np.int64)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from lamina import _core
+from lamina.arguments import text, whole
 from lamina.base import Base
 from lamina.collection import Collection, bound
 from lamina.errors import ClosedError, ConflictError, NotFoundError, ReadOnlyError
@@ -72,8 +73,8 @@ def open(
         raise ValueError(f'durability is "fsync", "interval" or "os", not {durability!r}')
     if maintenance not in (None, "auto", "manual"):
         raise ValueError(f'maintenance is "auto" or "manual", not {maintenance!r}')
-    if log_limit is not None and log_limit < 1:
-        raise ValueError(f"log_limit is a number of bytes, at least 1, not {log_limit}")
+    if log_limit is not None:
+        log_limit = whole("log_limit", log_limit, 1)
     if create and read_only:
         raise ValueError("create=True makes a store, and read_only=True cannot")
     wanted = {"durability": durability, "log_limit": log_limit, "maintenance": maintenance}
@@ -123,7 +124,12 @@ class Store:
         with self._shared.structure:
             if self._has(core, name):
                 raise ValueError(f"there is a collection {name!r} already: get_collection or get_or_create_collection")
-            graph = {"dtype": dtype, "m": m, "ef_construction": ef_construction, "seed": seed}
+            graph = {
+                "dtype": text("dtype", dtype),
+                "m": whole("m", m, 2, 512),
+                "ef_construction": whole("ef_construction", ef_construction, 1, 2**31 - 1),
+                "seed": whole("seed", seed, 0, 2**64 - 1),
+            }
             made = self._shared.create(name, model, graph)
         return self._handle(made, model)
 
@@ -137,7 +143,7 @@ class Store:
         the one that made its vectors.
         """
         try:
-            core = self._live().collection(name)
+            core = self._live().collection(text("a collection's name", name))
         except NotFoundError:
             there = ", ".join(map(repr, self.list_collections())) or "none"
             raise NotFoundError(f"no collection {name!r} in {self.path}; there are: {there}") from None
@@ -160,7 +166,7 @@ class Store:
     def drop_collection(self, name: str) -> None:
         """Deletes a collection with all that is in it. NotFoundError if there is none."""
         with self._shared.structure:
-            self._writable().drop_collection(name)
+            self._writable().drop_collection(text("a collection's name", name))
             self._shared.dropped(name)
 
     # Writing
@@ -199,6 +205,7 @@ class Store:
 
     def optimize(self, threads: int = 0) -> None:
         """`Collection.optimize` for all collections."""
+        threads = whole("threads", threads, 0, 65_536)
         for name in self.list_collections():
             self._writable().optimize(name, threads)
 
@@ -260,7 +267,7 @@ class Store:
     @staticmethod
     def _has(core: _core.Store, name: str) -> bool:
         try:
-            core.collection(name)
+            core.collection(text("a collection's name", name))
         except NotFoundError:
             return False
         return True
@@ -309,6 +316,7 @@ class Store:
             base = bases.get(name)
             if base is None:
                 base = bases[name] = Base(name, collection._take(), self._shared.cache)
+            if_version = None if if_version is None else whole("if_version", if_version)
             settings = base.admit(write)
             if isinstance(write, Update):
                 write = write.merged(target, base)
@@ -319,5 +327,6 @@ class Store:
 
 
 def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not 1 <= len(name.encode(errors="replace")) <= 255 or not name.isprintable():
+    given = text("a collection's name", name)
+    if not 1 <= len(given.encode()) <= 255 or not given.isprintable():
         raise ValueError(f"a collection's name is a str of 1 to 255 bytes without control characters, not {name!r}")

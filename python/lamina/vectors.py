@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lamina.arguments import text
 from lamina.errors import DimensionMismatchError
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def as_queries(query: Any, dim: int, metric: str = "cosine") -> NDArray[Any]:
     width = _width(dim, metric)
     if array.ndim not in (1, 2):
         raise ValueError(f"a query is 1-D, ({width},), or 2-D, (q, {width}), and this is {array.ndim}-D")
+    if array.ndim == 1 and array.size == 0:
+        raise DimensionMismatchError(f"an empty query: one is ({width},), and no queries at all are (0, {width})")
     return _typed(array, width, metric, "query")
 
 
@@ -86,6 +89,9 @@ def as_str_ids(ids: Any) -> tuple[str, ...]:
     for value in values:
         if not isinstance(value, str):
             raise TypeError(f"id {value!r} is a {type(value).__name__}, where ids are str")
+    if not all(map(str.isascii, values)):
+        for value in values:
+            text("id", value)
     return values
 
 
@@ -112,6 +118,7 @@ def _typed(array: NDArray[Any], width: int, metric: str, what: str) -> NDArray[A
 
 def _as_array(values: Any, what: str) -> NDArray[Any]:
     if isinstance(values, np.ndarray):
+        _refuse_masked(values, what)
         return np.asarray(values)
     if hasattr(values, "to_numpy") and (hasattr(values, "dtype") or hasattr(values, "dtypes")):  # pandas, polars
         array = np.asarray(values.to_numpy())
@@ -125,6 +132,11 @@ def _as_array(values: Any, what: str) -> NDArray[Any]:
     if isinstance(values, Iterable) and not hasattr(values, "__array__"):
         values = values if isinstance(values, (list, tuple)) else list(values)
     return _from_rows(values, what)
+
+
+def _refuse_masked(array: NDArray[Any], what: str) -> None:
+    if np.ma.is_masked(array):
+        raise ValueError(f"{what} are masked: what lies under a mask is no value; fill it, or leave the rows out")
 
 
 def _from_rows(values: Any, what: str) -> NDArray[Any]:
@@ -176,6 +188,7 @@ def _int_array(ids: Any) -> NDArray[Any]:
     if hasattr(ids, "to_numpy"):  # pandas, polars, Arrow
         ids = ids.to_numpy()
     if isinstance(ids, np.ndarray):
+        _refuse_masked(ids, "ids")
         if ids.dtype.kind in "iu":
             return ids
         if ids.size and ids.dtype != object:

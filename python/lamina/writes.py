@@ -261,7 +261,9 @@ def as_content(content: Any, rows: int) -> pa.Array:
         if not (pa.types.is_null(texts.type) or "string" in str(texts.type)):
             raise TypeError(f"content is a list of str (or None), not of {texts.type}")
         return texts.cast(pa.large_string())
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+    except UnicodeEncodeError as error:
+        raise ValueError(f"content {error.object!r} holds lone surrogates, which are no characters") from None
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise TypeError(f"content is a list of str (or None): {error}") from error
 
 

@@ -65,6 +65,19 @@ def test_refresh_then_search(capsys: pytest.CaptureFixture[str], store: str, sou
         assert opened.recovery.clean
 
 
+def test_a_first_refresh_that_is_refused_leaves_nothing(
+    capsys: pytest.CaptureFixture[str], store: str, source: str, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("no JSON\n")
+    run(capsys, "refresh", store, str(bad), code=1)
+    assert not Path(store).exists()
+    run(capsys, "refresh", store, source)
+    run(capsys, "refresh", store, str(bad), "--collection", "other", code=1)
+    with lamina.open(store) as opened:
+        assert (opened.list_collections(), len(opened.get_collection("docs"))) == (["docs"], 3)
+
+
 def test_refresh_names_its_fields(capsys: pytest.CaptureFixture[str], store: str, tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("key,words\nx,some text\n")
     run(capsys, "refresh", store, str(tmp_path / "s.csv"), "--id-field", "key", "--text-field", "words",

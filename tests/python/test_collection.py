@@ -468,7 +468,7 @@ def test_names_of_collections(store: Store) -> None:
         store.create_collection(name, model=MODEL)
     assert store.list_collections() == sorted(["x", "Ü x/y", "a" * 255, "..", "%s"])
     for name in ("", "a" * 256, "a\nb", "\0", 5, None):
-        with pytest.raises(ValueError, match="name"):
+        with pytest.raises((ValueError, TypeError), match="name"):
             store.create_collection(name, model=MODEL)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="already"):
         store.create_collection("x", model=MODEL)

@@ -173,7 +173,7 @@ def test_missing_keys_and_none_are_the_same() -> None:
         ([{"a": 2**64}, {}], TypeError, "'a' cannot be one Arrow type"),
         ([{"a": object()}, {}], TypeError, "'a' cannot be one Arrow type"),
         (pa.table({"a": pa.array([1, 2**63], pa.uint64())}), TypeError, "'a' cannot be one Arrow type"),
-        ([{1: "x"}, {}], TypeError, "names are str"),
+        ([{1: "x"}, {}], TypeError, "name is a str"),
         ({"a": "xy"}, TypeError, "a list or an array"),
         ([1, 2], TypeError, "each row is a dict"),
         ("ab", TypeError, "metadata is a str"),

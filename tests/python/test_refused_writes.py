@@ -17,6 +17,7 @@ import pytest
 
 import lamina
 from lamina.errors import ClosedError, CorruptionError, LaminaError, ModelMismatchError, StorageError
+from lamina.transaction import Transaction
 
 V = np.eye(4, dtype=np.float32)
 
@@ -75,13 +76,12 @@ def test_writers_that_add_columns_at_once_all_succeed(docs: Any) -> None:
 def test_a_transaction_sees_the_columns_and_the_kind_of_ids_of_its_own_writes(tmp_path: Path) -> None:
     with lamina.open(tmp_path / "s", create=True) as store:
         docs = store.create_collection("docs", model=lamina.Model("m", dim=4, metric="l2"))
-        for second in (
-            lambda tx: tx["docs"].add([2], V[:1]),
-            lambda tx: tx["docs"].add(["b"], V[:1], metadata=[{"year": "x"}]),
-        ):
-            with pytest.raises(TypeError), store.transaction() as tx:
-                tx["docs"].add(["a"], V[:1], metadata=[{"year": 2020}])
-                second(tx)
+        for ids, year in (([2], 2021), (["b"], "x")):
+            tx = Transaction(store)
+            tx["docs"].add(["a"], V[:1], metadata=[{"year": 2020}])
+            tx["docs"].add(ids, V[:1], metadata=[{"year": year}])
+            with pytest.raises(TypeError):
+                store._commit(tx.planned)
         assert docs.version == 1
         with store.transaction() as tx:
             tx["docs"].add(["a"], V[:1], metadata=[{"year": 2020}])

@@ -1,6 +1,6 @@
-// Goal: a store costs what is used of it. Opening reads the root and the log; a collection's files are opened when it is
-// first used, and then no others; what is damaged in one is found then, and leaves the others usable. Method: the files
-// that a FaultFileSystem saw opened.
+// Goal: a store costs what is used of it. Opening reads the root and the log; a collection's files are opened when it
+// is first used, and then no others; what is damaged in one is found then, and leaves the others usable. Method: the
+// files that a FaultFileSystem saw opened.
 #include "store/store.h"
 
 #include <gtest/gtest.h>
