@@ -52,11 +52,15 @@ class Base:
         if isinstance(write, Delete) or not len(write.ids):
             return None
         self._id_kind = kind_of(write.ids)
-        if write.metadata is None or not write.metadata.num_columns:
-            return None
         before, known = self._settings, Settings.of(self._settings)
-        wanted = known.admit(write.metadata)
-        if wanted is known:
+        wanted = known
+        if write.metadata is not None and write.metadata.num_columns:
+            wanted = known.admit(write.metadata)
+        if isinstance(write, Put) and write.canary:
+            from lamina.kept import Kept
+
+            wanted = wanted._replace(kept=Kept.of(wanted.kept).with_canary(write.canary).text())
+        if wanted == known:
             return None
         self._settings = wanted.text()
         return before, self._settings

@@ -1,4 +1,7 @@
-"""The canary: a few fixed texts whose vectors a collection keeps, to notice that a model changed behind its name."""
+"""The canary: a few fixed texts whose vectors a collection keeps, to notice that a model changed behind its name.
+
+They are kept with the first texts that the collection's embedder embeds for it, and compared before each refresh.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina.errors import ModelMismatchError
+from lamina.kept import NO_CANARY
 from lamina.models import Model
+from lamina.retry import asked_to_wait, may_pass
 
 TEXTS = (
     "The quick brown fox jumps over the lazy dog.",
@@ -27,6 +32,14 @@ MAX_FLIPPED = 0.02  # share of the bits, for hamming
 def encode(vectors: NDArray[Any]) -> str:
     """Vectors of `TEXTS` as text to be kept."""
     return base64.b64encode(vectors.tobytes()).decode()
+
+
+def first(model: Model) -> str:
+    """What is to be kept of an embedder that is used for the first time; "" if it may be asked later."""
+    try:
+        return encode(model.embed(TEXTS))
+    except Exception as error:
+        return "" if may_pass(error) or asked_to_wait(error) is not None else NO_CANARY
 
 
 def check(model: Model, kept: str, vectors: NDArray[Any], collection: str) -> None:

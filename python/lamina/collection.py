@@ -187,7 +187,9 @@ class Collection(Writer[WriteResult]):
     def _target(self) -> writes.Target:
         self._take()  # closed and dropped collections refuse before anything is converted or embedded
         self._store._writable()
-        return writes.Target(self.name, self.model)
+        from lamina.kept import kept_of
+
+        return writes.Target(self.name, self.model, not kept_of(self).canary)
 
     def _write(self, write: writes.Write, if_version: int | None) -> WriteResult:
         return self._store._commit([(self, write, if_version)])[0]

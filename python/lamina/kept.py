@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_FAILED = 1000
 REASON_MAX = 200
+NO_CANARY = "-"
 
 
 class Failed(NamedTuple):
@@ -35,7 +36,7 @@ class Failed(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    canary: str = ""  # vectors of `canary.TEXTS`; "" where there is none yet
+    canary: str = ""  # vectors of `canary.TEXTS`; "" where there is none yet, NO_CANARY where they cannot be embedded
     since: dict[str, str] = dataclasses.field(default_factory=dict)  # scope → when its last whole refresh began
     failed: tuple[Failed, ...] = ()
 
@@ -54,7 +55,7 @@ class Kept:
         return json.dumps({"canary": self.canary, "since": self.since, "failed": failed})
 
     def with_canary(self, canary: str) -> Kept:
-        return dataclasses.replace(self, canary=self.canary or canary)
+        return dataclasses.replace(self, canary=canary if self.canary in ("", NO_CANARY) else self.canary)
 
     def with_since(self, scope: str, time: datetime) -> Kept:
         return dataclasses.replace(self, since={**self.since, scope: time.isoformat()})

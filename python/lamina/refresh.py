@@ -16,7 +16,7 @@ from lamina import canary, sources, waiting
 from lamina import collection as collections
 from lamina.caller import Caller, StoppedError
 from lamina.errors import LaminaError, RefreshError
-from lamina.kept import keep, kept_of
+from lamina.kept import NO_CANARY, keep, kept_of
 from lamina.pipeline import Pipeline
 from lamina.progress import Progress
 from lamina.report import Budget, RefreshReport
@@ -221,7 +221,7 @@ def _check(delete: str, max_delete: float, batch_size: int | str, concurrency: i
 
 def _check_canary(collection: Collection, caller: Caller) -> None:
     """Compares the embedder with what is kept of it; the first one is kept."""
-    before = kept_of(collection).canary
+    before = kept_of(collection).canary.removeprefix(NO_CANARY)
     try:
         outcomes = caller.embed(canary.TEXTS)
         wrong = next((outcome for outcome in outcomes if isinstance(outcome, Exception)), None)

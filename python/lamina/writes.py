@@ -72,6 +72,16 @@ class Target:
 
     name: str
     model: Model
+    wants_canary: bool = False  # it has none yet: the first texts that are embedded bring it
+
+    def embed(self, texts: list[str]) -> tuple[NDArray[Any], str]:
+        """The vectors of texts, and the canary that the collection is to keep from now on, "" if none."""
+        vectors = self.model.embed(texts)
+        if not self.wants_canary or not texts:
+            return vectors, ""
+        from lamina import canary
+
+        return vectors, canary.first(self.model)
 
 
 @dataclasses.dataclass
@@ -86,6 +96,7 @@ class Put:
     fates: NDArray[np.uint8]
     vectors: NDArray[Any] | None
     scope: str = ""  # who writes the records: "" for plain writes
+    canary: str = ""  # to be kept, if the collection keeps none
 
     def op(self, target: Target, if_version: int | None, settings: tuple[str, str] | None = None) -> _core.WriteOp:
         from lamina import codec
@@ -166,7 +177,7 @@ def put(target: Target, verb: str, ids: Any, vectors: Any, metadata: Any, conten
     batch = columns.from_metadata(metadata, rows)
     texts = None if content is None else as_content(content, rows)
     array = _vectors(target, vectors, rows, model)
-    fate = _core.FATE_GIVEN
+    fate, canary = _core.FATE_GIVEN, ""
     if array is None:
         if rows and (texts is None or texts.null_count):
             where = "" if texts is None else f" (content {texts.is_null().index(True).as_py()} is None)"
@@ -174,9 +185,9 @@ def put(target: Target, verb: str, ids: Any, vectors: Any, metadata: Any, conten
         if target.model.embed_with is None:
             fate = _core.FATE_NONE
         else:
-            array = target.model.embed([] if texts is None else texts.to_pylist())
+            array, canary = target.embed([] if texts is None else texts.to_pylist())
     hashes = np.zeros((rows, 16), np.uint8) if texts is None else _hashes(texts)
-    return Put(verb, ids, batch, texts, hashes, np.full(rows, fate, np.uint8), array)
+    return Put(verb, ids, batch, texts, hashes, np.full(rows, fate, np.uint8), array, canary=canary)
 
 
 def update(target: Target, ids: Any, vectors: Any, metadata: Any, content: Any, model: Model | None) -> Update:

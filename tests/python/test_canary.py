@@ -16,6 +16,7 @@ from tests.python.counting import Counting
 import lamina
 from lamina import Model, ModelMismatchError, RefreshError, canary
 from lamina.embedders import HashEmbedder
+from lamina.kept import NO_CANARY, kept_of
 
 BASE = HashEmbedder(32)
 
@@ -52,6 +53,22 @@ def test_drift_is_refused_and_noise_is_not(
             assert docs.ids().tolist() == ["a"]
 
 
+def test_it_comes_with_the_first_texts_that_are_embedded(tmp_path: Path) -> None:
+    with lamina.open(tmp_path / "s", create=True, durability="os") as store:
+        docs = store.create_collection("docs", Model("own", dim=32, embed=BASE))
+        docs.add(["v"], BASE(["vector"]))
+        assert kept_of(docs).canary == ""
+        with pytest.raises(lamina.DuplicateIdError):
+            docs.add(["v"], content=["refused"])
+        assert kept_of(docs).canary == ""
+        written = docs.add(["a"], content=["text"], if_version=docs.version)
+        assert (docs.version, kept_of(docs).canary) == (written.version, canary.encode(BASE(canary.TEXTS)))
+    with lamina.open(tmp_path / "s", durability="os") as store:
+        docs = store.get_collection("docs", embed=mixed)
+        with pytest.raises(ModelMismatchError, match="cosine"):
+            docs.refresh([("a", "text")])
+
+
 def test_bits(tmp_path: Path) -> None:
     def bits(texts: Sequence[str]) -> np.ndarray:
         return np.packbits(BASE(texts) > 0, axis=1)
@@ -72,6 +89,8 @@ def test_an_embedder_that_cannot_embed_the_fixed_texts(tmp_path: Path, caplog: p
 
     with lamina.open(tmp_path / "s", create=True, durability="os") as store:
         docs = store.create_collection("docs", Model("own", dim=2, embed=look_up))
+        docs.add(["z"], content=["two"])
+        assert kept_of(docs).canary == NO_CANARY
         assert docs.refresh([("a", "one"), ("b", "three"), ("c", "two")], batch_size=1, concurrency=1).failed == 1
         assert "cannot embed the fixed texts" in caplog.text
         other = store.create_collection("other", Model("own", dim=4, embed=Counting()))

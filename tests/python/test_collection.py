@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 import lamina
-from lamina import Collection, Model, Store
+from lamina import Collection, Model, Store, canary
 
 DIM = 8
 VECTORS = np.random.default_rng(7).normal(size=(20, DIM)).astype(np.float32)
@@ -374,7 +374,7 @@ def test_a_snapshot_is_pinned(docs: Collection) -> None:
 
 def counting(calls: list[str]) -> Callable[[list[str]], np.ndarray]:
     def embed(texts: list[str]) -> np.ndarray:
-        calls.extend(texts)
+        calls.extend(text for text in texts if text not in canary.TEXTS)
         return np.array([[len(text), *text.encode()[:7].ljust(7, b"\0")] for text in texts], np.float32)
 
     return embed
