@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/mutant.h"
 #include "io/poison.h"
 
 namespace lamina {
@@ -12,6 +13,14 @@ namespace {
 
 constexpr uint64_t kPage = 4096;
 constexpr uint64_t kSector = 512;
+constexpr std::byte kStale{0x5a};  // what was on the disk before, as some file systems show it
+
+// "vec" of ".../0000000000000007.vec", and of the name that it has in scratch.
+std::string kind_of(const std::string& path) {
+  const std::string name = path.substr(path.rfind('/') + 1);
+  const size_t dot = name.find('.');
+  return dot == std::string::npos ? name : name.substr(dot + 1, name.find('.', dot + 1) - dot - 1);
+}
 
 class MemoryReadable : public ReadableFile {
  public:
@@ -19,7 +28,7 @@ class MemoryReadable : public ReadableFile {
       : handle_(std::move(handle)), linked_(std::move(linked)) {}
   ~MemoryReadable() override {
     const std::lock_guard lock(*handle_.mutex);
-    if (locked_) --handle_.file->shared_locks;
+    if (locked_ && !is_off("reader's pin")) --handle_.file->shared_locks;
   }
 
   uint64_t size() const override {
@@ -39,7 +48,7 @@ class MemoryReadable : public ReadableFile {
   bool lock_shared() override {
     const std::lock_guard lock(*handle_.mutex);
     if (handle_.file->exclusive_lock) return false;
-    if (!locked_) ++handle_.file->shared_locks;
+    if (!locked_ && !is_off("reader's pin")) ++handle_.file->shared_locks;
     locked_ = true;
     return true;
   }
@@ -65,7 +74,9 @@ class MemoryWritable : public WritableFile {
     with_open([&](MemoryFile& file) { file.append(bytes); });
   }
   void sync() override {
-    with_open([](MemoryFile& file) { file.sync(); });
+    with_open([&](MemoryFile& file) {
+      if (!is_off("sync of " + kind_of(handle_.path))) file.sync();
+    });
   }
   uint64_t size() const override {
     const std::lock_guard lock(*handle_.mutex);
@@ -139,9 +150,10 @@ uint64_t PowerCut::kept_of(uint64_t bytes) {
 void PowerCut::tear(std::span<std::byte> page) {
   if (seed_ < 2 || random_.uniform(2) == 0) return;
   const bool whole = random_.uniform(2) == 0;  // or sector by sector
+  const std::byte left = random_.uniform(2) == 0 ? std::byte{0} : kStale;
   for (size_t at = 0; at < page.size(); at += kSector) {
     const std::span<std::byte> sector = page.subspan(at, std::min<size_t>(kSector, page.size() - at));
-    if (whole || random_.uniform(2) == 0) std::fill(sector.begin(), sector.end(), std::byte{0});
+    if (whole || random_.uniform(2) == 0) std::fill(sector.begin(), sector.end(), left);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/mutant.h"
 #include "io/memory_file.h"
 
 namespace lamina {
@@ -22,6 +23,8 @@ struct Change {
   std::string there;
   FilePointer file;
   bool durable = false;
+
+  bool is_in(const std::string& directory) const;
 };
 
 std::string normal(std::string path) {
@@ -33,6 +36,10 @@ std::string parent(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+bool Change::is_in(const std::string& directory) const {
+  return (!gone.empty() && parent(gone) == directory) || (!there.empty() && parent(there) == directory);
 }
 
 std::vector<std::string> children(const Tree& tree, const std::string& directory) {
@@ -120,7 +127,8 @@ std::unique_ptr<MemoryFileSystem> MemoryFileSystem::after_power_cut(uint64_t see
 
 void MemoryFileSystem::lose_unsynced(const std::string& path) {
   const std::lock_guard lock(*state_->mutex);
-  state_->file(normal(path), "sync")->lose_unsynced();
+  const std::string name = normal(path);
+  if (const FilePointer& file = state_->find(name, "sync")->second) file->lose_unsynced();
 }
 
 std::unique_ptr<ReadableFile> MemoryFileSystem::open(const std::string& path) {
@@ -157,7 +165,7 @@ std::unique_ptr<FileLock> MemoryFileSystem::try_lock(const std::string& path) {
   const std::lock_guard lock(*state_->mutex);
   const FilePointer file =
       state_->tree.contains(normal(path)) ? state_->file(normal(path), "open") : state_->create(normal(path), "open");
-  if (file->exclusive_lock || file->shared_locks > 0) return nullptr;
+  if ((file->exclusive_lock || file->shared_locks > 0) && !is_off("writer's lock")) return nullptr;
   file->exclusive_lock = true;
   return memory_lock(state_->handle(file, path));
 }
@@ -211,7 +219,7 @@ void MemoryFileSystem::remove(const std::string& path) {
 bool MemoryFileSystem::try_lock_and_remove(const std::string& path) {
   const std::lock_guard lock(*state_->mutex);
   const FilePointer file = state_->file(normal(path), "open");
-  if (file->exclusive_lock || file->shared_locks > 0) return false;
+  if ((file->exclusive_lock || file->shared_locks > 0) && !is_off("look at the pins")) return false;
   state_->change({.gone = normal(path), .there = "", .file = nullptr});
   return true;
 }
@@ -229,10 +237,8 @@ void MemoryFileSystem::sync_directory(const std::string& path) {
   const std::lock_guard lock(*state_->mutex);
   const std::string name = normal(path);
   state_->require_directory(name, path, "open");
-  for (Change& change : state_->changes) {
-    change.durable |= !change.gone.empty() && parent(change.gone) == name;
-    change.durable |= !change.there.empty() && parent(change.there) == name;
-  }
+  if (is_off("sync of " + name)) return;
+  for (Change& change : state_->changes) change.durable |= change.is_in(name);
   const auto first = std::find_if(state_->changes.begin(), state_->changes.end(),
                                   [](const Change& change) { return !change.durable; });
   for (auto change = state_->changes.begin(); change != first; ++change) carry_out(state_->durable, *change);

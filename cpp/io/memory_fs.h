@@ -20,11 +20,11 @@ class MemoryFileSystem : public FileSystem {
   // The file system that is found when power comes back after being cut now; this one is left as it is. What is
   // durable is kept. Of the rest, seed 0 drops all, seed 1 keeps all, and any other draws: each directory operation
   // kept or dropped (those kept, in order), a truncation done or not, an append of any length whose 4 KiB pages are
-  // whole, torn at 512 bytes, or zero. Nobody holds a lock.
+  // whole, torn at 512 bytes, or lost, with zeros or other bytes in their place. Nobody holds a lock.
   [[nodiscard]] std::unique_ptr<MemoryFileSystem> after_power_cut(uint64_t seed) const;
 
   // What a failed fsync does on ext4, XFS and Btrfs: the bytes of the file that are not durable stay readable, no
-  // later sync makes them so, and a power cut leaves zeros in their place.
+  // later sync makes them so, and a power cut leaves zeros in their place. A directory loses nothing.
   void lose_unsynced(const std::string& path);
 
   std::unique_ptr<ReadableFile> open(const std::string& path) override;

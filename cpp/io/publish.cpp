@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "base/error.h"
+#include "base/mutant.h"
 #include "io/file.h"
 
 namespace lamina {
@@ -59,7 +60,7 @@ void Publication::flush() {
 
 void Publication::commit(const std::string& directory, const std::string& name) {
   flush();
-  file_->sync();
+  if (!is_off("sync before rename")) file_->sync();
   file_->close();
   fs_.rename(file_->path(), join(directory, name));
   renamed_ = true;

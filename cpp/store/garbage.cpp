@@ -1,5 +1,7 @@
 #include "store/garbage.h"
 
+#include "base/mutant.h"
+
 namespace lamina {
 namespace {
 
@@ -34,7 +36,7 @@ std::set<uint64_t> Garbage::named_by(const Root& root) {
 
 uint64_t Garbage::sweep(const Root& newest, const std::set<uint64_t>& unsettled) {
   std::set<uint64_t> named = named_by(newest);
-  named.insert(unsettled.begin(), unsettled.end());
+  if (!is_off("spare files that a root will name")) named.insert(unsettled.begin(), unsettled.end());
   for (const uint64_t seq : roots_.remove_before(newest.seq)) {
     if (const auto held = roots_.read(seq)) named.merge(named_by(held->root));
   }

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/mutant.h"
 #include "io/process.h"
 
 namespace lamina {
@@ -52,7 +53,7 @@ void Ledger::require_sound() const {
 }
 
 void Ledger::poison(const std::string& why) {
-  if (poison_.empty()) poison_ = why.empty() ? "unknown failure" : why;
+  if (poison_.empty() && !is_off("poison")) poison_ = why.empty() ? "unknown failure" : why;
 }
 
 void Ledger::append(int64_t time_us, std::span<const Operation> operations) {
@@ -114,7 +115,7 @@ Root Ledger::next_root(bool takes_version) const {
 }
 
 void Ledger::publish(Root next, NewFiles& files, std::unique_ptr<Log> fresh) {
-  sync();
+  if (!is_off("sync before a root")) sync();
   const Log& log = fresh ? *fresh : *log_;
   next.log.number = log.header().number;
   if (next.log.number != root_.log.number) next.log.start = kLogHeaderBytes;
@@ -141,7 +142,7 @@ void Ledger::publish_or_poison(const Root& next, NewFiles& files) {
     files.keep();
   } catch (const Error& e) {
     if (published) {
-      files.keep();
+      if (!is_off("keep what may be named")) files.keep();
       poison(e.what());
     }
     throw;

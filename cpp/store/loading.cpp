@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/mutant.h"
 #include "segment/format.h"
 #include "store/replay.h"
 
@@ -37,24 +38,24 @@ void read_to_end(LoadedLog& log, const Root& root, const LockNote* note) {
     DurableProof proof{root.log.end, 0, root.version};
     // The last frame of a killed writer is in doubt, torn or damaged alike; those before it must be there.
     const bool shown = note != nullptr && note->log_number == root.log.number && note->durable_version > 0;
-    if (shown) proof.version = note->durable_version - 1;
+    if (shown && !is_off("proof of the note")) proof.version = note->durable_version - 1;
     log.last_missing = shown && log.scan.version(root.version) < note->durable_version;
     log.cut = judge_tail(bytes, log.header, log.path, log.scan, proof);
     return;
   }
-  if (log.scan.end != root.log.end || bytes.size() != root.log.end) {
+  if ((log.scan.end != root.log.end || bytes.size() != root.log.end) && !is_off("end of a closed log")) {
     throw CorruptionError(
         log.path, log.scan.end, "a log that was closed at offset " + std::to_string(root.log.end),
         "whole frames up to " + std::to_string(log.scan.end) + ", in " + std::to_string(bytes.size()) + " bytes");
   }
-  if (log.scan.witness != root.log.witness) {
+  if (log.scan.witness != root.log.witness && !is_off("witness")) {
     throw CorruptionError(log.path, log.scan.end, "last frame " + hex(uint64_t{root.log.witness}),
                           hex(uint64_t{log.scan.witness}));
   }
 }
 
 void require_fit(const LoadedLog& log, const Root& root) {
-  if (follows(root.version, root.timeline, log.scan.frames)) return;
+  if (follows(root.version, root.timeline, log.scan.frames) || is_off("versions without a gap")) return;
   throw CorruptionError(log.path, root.log.start, "versions without a gap behind root " + std::to_string(root.seq),
                         "one that is missing");
 }
