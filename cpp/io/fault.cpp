@@ -111,6 +111,8 @@ class FaultFileSystem::Step {
     kill_after_ = verdict.kill_after;
     if (verdict.kill_before) ::raise(SIGKILL);
     if (!verdict.fault) return;
+    half_read_ = verdict.fault->half_read && operation == Operation::kRead;
+    if (half_read_) return;
     if (verdict.fault->half_write && half) half();
     if (verdict.fault->effect) verdict.fault->effect(path);
     if (verdict.fault->error == 0) return;
@@ -122,8 +124,11 @@ class FaultFileSystem::Step {
   Step(const Step&) = delete;
   Step& operator=(const Step&) = delete;
 
+  bool half_read() const { return half_read_; }
+
  private:
   bool kill_after_ = false;
+  bool half_read_ = false;
 };
 
 class FaultReadable : public ReadableFile {
@@ -137,7 +142,7 @@ class FaultReadable : public ReadableFile {
   }
   size_t read_at(uint64_t offset, std::span<std::byte> out) override {
     const FaultFileSystem::Step step(*script_, Operation::kRead, path(), out.size());
-    return base_->read_at(offset, out);
+    return base_->read_at(offset, step.half_read() ? out.first(out.size() / 2) : out);
   }
   bool lock_shared() override {
     const FaultFileSystem::Step step(*script_, Operation::kLock, path());

@@ -53,6 +53,7 @@ struct Fault {
   int error = 5;            // EIO
   bool sticky = false;      // and so does every later one that fits
   bool half_write = false;  // of a write, the first half of the bytes is written before
+  bool half_read = false;   // of a read, the first half is all there is, and nothing is thrown: a file cut short
   std::function<void(const std::string& path)> effect = {};  // called first: MemoryFileSystem::lose_unsynced, a delay
 };
 

@@ -110,8 +110,9 @@ Collections Reader::collections_for(const StoredRoot& stored, uint64_t* from) {
 }
 
 std::optional<LoadedLog> Reader::read_log(const Root& root, uint64_t from) {
+  const bool written = files_.fs().is_locked(paths_.lock);  // a note that a power cut left may be an old one
   const std::optional<LockNote> note = read_note(files_.fs(), paths_, root.store);
-  const bool shown = !root.log.clean && note && note->log_number == root.log.number;
+  const bool shown = written && !root.log.clean && note && note->log_number == root.log.number;
   if (shown && note->durable == from && state_) {  // nothing new: no need to look
     LoadedLog nothing;
     nothing.scan.end = from;
@@ -126,6 +127,7 @@ std::optional<LoadedLog> Reader::read_log(const Root& root, uint64_t from) {
     throw CorruptionError(log.path, log.scan.end, "whole frames up to " + std::to_string(limit), "none at this place");
   }
   read_to_end(log, root, note ? &*note : nullptr);
+  if (!written && files_.fs().is_locked(paths_.lock)) return {};
   const std::optional<LockNote> later = read_note(files_.fs(), paths_, root.store);
   const uint64_t now_shown = later ? later->log_number : 0;
   if (!is_newest(root.seq) || (!root.log.clean && now_shown != (note ? note->log_number : 0))) return {};

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "segment/format.h"
 
 namespace lamina {
@@ -74,7 +75,8 @@ Recovered begin_store(OpenFiles& files, const RootStore& roots, FileNumbers& num
 
 Recovered recover(OpenFiles& files, const RootStore& roots, FileNumbers& numbers, std::unique_ptr<FileLock> lock) {
   StoredRoot stored = roots.newest().value();
-  stored.pin.reset();  // the lock is ours: nobody else removes anything
+  stored.pin.reset();                              // the lock is ours: nobody else removes anything
+  files.fs().sync_directory(files.paths().roots);  // its writer may have been killed before, and older ones go now
   const Root root = stored.root;
   numbers.at_least(root.next_file);
   step_over_leftovers(files, numbers);
@@ -94,7 +96,8 @@ Recovered recover(OpenFiles& files, const RootStore& roots, FileNumbers& numbers
   recovered.report = report_on(loaded, root);
 
   NewFiles added(files, numbers);
-  const bool durable = root.log.clean || (loaded.scan.frames.empty() && loaded.cut == 0);
+  const bool durable = root.log.clean || (loaded.scan.frames.empty() && loaded.cut == 0) ||
+                       is_off("copy of a log that may not be durable");
   auto log =
       durable ? Log::reopen(files.fs(), files.paths(), loaded.header, loaded.scan) : copy_log(files, added, loaded);
   recovered.ledger = std::make_unique<Ledger>(files, roots, numbers, std::move(lock), std::move(stored), std::move(log),

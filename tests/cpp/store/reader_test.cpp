@@ -119,11 +119,26 @@ TEST_F(ReaderTest, AnUnacknowledgedWriteIsNotSeen) {
   file->read_at(0, bytes);
   const uint64_t before = dead->open(log)->size();
   dead->open_append(log, before)->append(Bytes(bytes).subspan(before));
+  auto lock = dead->try_lock(std::string(kPath) + "/LOCK");  // its writer lives
   const auto reader = open_reader(*dead);
   EXPECT_EQ(rows_in(*reader), batch_of(1, 0, 5));
-  const auto writer = open_store(*dead);  // found whole, made durable, and acknowledged by that
+  lock.reset();  // and is gone, and may have acknowledged it
   EXPECT_TRUE(reader->reload());
   EXPECT_EQ(rows_in(*reader), batch_of(2, 0, 9));
+  EXPECT_EQ(rows_in(*open_store(*dead)), batch_of(2, 0, 9));
+}
+
+TEST_F(ReaderTest, ANoteThatAPowerCutLeftStaleHidesNothing) {
+  upsert(*store, batch_of(1, 0, 3));
+  const std::string lock = std::string(kPath) + "/LOCK";
+  const auto file = fs.open(lock);
+  std::vector<std::byte> note(file->size());
+  file->read_at(0, note);
+  upsert(*store, batch_of(2, 3, 3));
+  const auto survivor = fs.after_power_cut(1);
+  survivor->remove(lock);
+  survivor->create(lock)->append(note);
+  EXPECT_EQ(rows_in(*open_reader(*survivor)), rows_in(*store));
 }
 
 TEST_F(ReaderTest, ReadersFollowAWriterThatDoesEverything) {
