@@ -6,7 +6,10 @@ ten chunks of one source, as in the probe of `bench/refresh.py`, and an embedder
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -193,6 +196,41 @@ def test_a_budget_is_not_exceeded(docs: Collection, embed: Counting) -> None:
     assert docs.refresh(source, budget=lamina.Budget(seconds=0)).embedded == 0
     assert docs.refresh(source, budget=lamina.Budget(seconds=60)).embedded == 5
     assert docs.refresh(source).unchanged == 20
+
+
+def test_exactly_what_changed(docs: Collection, embed: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamina.pipeline.WINDOW", 300)
+    rows = {f"d{at}": f"text {at}" for at in range(1000)}
+    docs.refresh(rows.items(), delete="missing")
+    del embed.texts[:]
+    for id in [*rows][:50]:
+        rows[id] += ", edited"
+    for id in [*rows][500:530]:
+        del rows[id]
+    rows |= {f"new{at}": f"new text {at}" for at in range(20)}
+    report = docs.refresh(rows.items(), delete="missing", batch_size=8)
+    assert (report.added, report.updated, report.deleted, report.unchanged) == (20, 50, 30, 920)
+    assert sorted(embed.texts) == sorted([*rows.values()][:50] + [*rows.values()][-20:])
+    assert {r.id: r.content for batch in docs.scan() for r in batch} == rows
+
+
+@pytest.mark.slow
+def test_a_run_without_changes_costs_little_more_than_reading(docs: Collection, tmp_path: Path) -> None:
+    """Method: against reading, parsing and hashing the file alone, in turns; the least ratio of five."""
+    path = tmp_path / "source.jsonl"
+    rows = ({"id": f"d{at}", "source": f"s{at % 7}", "text": f"{at} and some words " * 5} for at in range(20_000))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    docs.refresh(path)
+    ratios = []
+    for _ in range(5):
+        started = time.perf_counter()
+        with path.open("rb") as file:
+            for line in file:
+                hashlib.sha256(json.loads(line)["text"].encode()).digest()
+        read = time.perf_counter()
+        assert docs.refresh(path, delete="missing").unchanged == 20_000
+        ratios.append((time.perf_counter() - read) / (read - started))
+    assert min(ratios) <= 4, ratios
 
 
 def test_a_refresh_can_be_stopped(docs: Collection) -> None:
