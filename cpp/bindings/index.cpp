@@ -72,7 +72,7 @@ class Index {
     const auto before = set_.view();
     const bool one = before->parts.size() == 1 && before->head == nullptr && before->parts[0].deleted.count() == 0;
     if (before->live == 0 || (one && !before->parts[0].part->calibration.points.empty())) return;
-    set_.replace_all(*before, VectorSet::rebuild(*before, threads_));
+    set_.replace_parts(*before, VectorSet::merge(*before, threads_));
   }
 
   void save(const std::string& path) {

@@ -13,29 +13,34 @@ namespace lamina {
 namespace {
 
 constexpr uint64_t kGrain = 16;
+constexpr uint32_t kRefineBreadth = 64;
+constexpr uint32_t kJoinBreadth = 64;
 constexpr uint32_t kShuffled = 1000;  // a batch of at least so many rows goes in shuffled
 constexpr size_t kSampleRows = 1000;
 constexpr size_t kSampleComponents = 400'000;
 
 unsigned worker_count(int threads) { return threads <= 0 ? hardware_threads() : static_cast<unsigned>(threads); }
 
-// Calls work(linker, row) for the rows of `order`.
+// The slack that the last choice of neighbours has.
+float slack(const VectorSpec& spec) { return spec.metric == Metric::kIp ? 1.0F : 1.1F; }
+
+// Calls work(linker, i) for all i below `count`.
 template <class L, class Work>
-void share(HeadGraph& graph, const std::vector<uint32_t>& order, int threads, Work&& work) {
+void share_as(HeadGraph& graph, size_t count, bool settled, int threads, Work&& work) {
   const unsigned workers = worker_count(threads);
   std::vector<std::unique_ptr<L>> linkers(workers);
-  for (auto& linker : linkers) linker = std::make_unique<L>(graph);
-  parallel_for(0, order.size(), kGrain, workers, [&](uint64_t begin, uint64_t end, unsigned worker) {
-    for (uint64_t i = begin; i < end; ++i) work(*linkers[worker], order[i]);
+  for (auto& linker : linkers) linker = std::make_unique<L>(graph, settled);
+  parallel_for(0, count, kGrain, workers, [&](uint64_t begin, uint64_t end, unsigned worker) {
+    for (uint64_t i = begin; i < end; ++i) work(*linkers[worker], i);
   });
 }
 
 template <class Work>
-void share(HeadGraph& graph, const std::vector<uint32_t>& order, int threads, Work&& work) {
+void share(HeadGraph& graph, size_t count, bool settled, int threads, Work&& work) {
   if (has_i8(graph.spec())) {
-    share<I8Linker>(graph, order, threads, work);
+    share_as<I8Linker>(graph, count, settled, threads, work);
   } else {
-    share<StoredLinker>(graph, order, threads, work);
+    share_as<StoredLinker>(graph, count, settled, threads, work);
   }
 }
 
@@ -45,6 +50,12 @@ std::vector<uint32_t> shuffled(uint32_t begin, uint32_t end, uint64_t seed) {
   Random random(seed);
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.uniform(i)]);
   return order;
+}
+
+void refine(HeadGraph& graph, std::span<const uint32_t> rows, bool settled, int threads) {
+  const float alpha = slack(graph.spec());
+  share(graph, rows.size(), settled, threads,
+        [&](auto& linker, size_t i) { linker.refine(rows[i], kRefineBreadth, alpha); });
 }
 
 }  // namespace
@@ -69,16 +80,36 @@ void link_rows(HeadGraph& graph, int threads) {
   std::vector<uint32_t> order(end - begin);
   std::iota(order.begin(), order.end(), begin);
   if (order.size() >= kShuffled) order = shuffled(begin, end, graph.spec().seed + begin);
-  share(graph, order, threads, [](auto& linker, uint32_t row) { linker.insert(row); });
+  share(graph, order.size(), false, threads, [&](auto& linker, size_t i) { linker.insert(order[i]); });
   graph.set_linked(end);
 }
 
 void refine_rows(HeadGraph& graph, int threads) {
-  constexpr uint32_t kBreadth = 64;
-  const bool is_metric = graph.spec().metric != Metric::kIp;
-  const float alpha = is_metric ? 1.1F : 1.0F;
-  share(graph, shuffled(0, graph.linked(), ~graph.spec().seed), threads,
-        [&](auto& linker, uint32_t row) { linker.refine(row, kBreadth, alpha); });
+  refine(graph, shuffled(0, graph.linked(), ~graph.spec().seed), false, threads);
+}
+
+void refine_again(HeadGraph& graph, std::span<const uint32_t> rows, int threads) { refine(graph, rows, true, threads); }
+
+void reconsider_rows(HeadGraph& graph, uint32_t level, std::span<const uint32_t> rows, int threads,
+                     const std::function<std::vector<uint32_t>(size_t)>& others) {
+  const float alpha = level == 0 ? slack(graph.spec()) : 1.0F;
+  share(graph, rows.size(), true, threads,
+        [&](auto& linker, size_t i) { linker.reconsider(rows[i], level, others(i), alpha); });
+}
+
+void join_rows(HeadGraph& graph, std::span<const uint32_t> order, int threads,
+               const std::function<std::vector<uint32_t>(uint32_t)>& nearby) {
+  const float alpha = slack(graph.spec());
+  const uint32_t carried = graph.linked();
+  const auto is_linked = [&](uint32_t row) {
+    return row < carried || HeadGraph::load(graph.list(row, 0)) != kNoRow;  // it has its links before others have it
+  };
+  share(graph, order.size(), true, threads, [&](auto& linker, size_t i) {
+    std::vector<uint32_t> near = nearby(order[i]);
+    std::erase_if(near, [&](uint32_t row) { return !is_linked(row) || graph.is_twin(row); });
+    linker.join(order[i], near, kJoinBreadth, alpha);
+  });
+  graph.set_linked(graph.rows());
 }
 
 std::vector<uint32_t> walk_order(const HeadGraph& graph) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <vector>
 
 #include "index/head_graph.h"
@@ -17,6 +19,17 @@ void link_rows(HeadGraph& graph, int threads);
 
 // Chooses the neighbours of all linked rows again, now that all rows are there.
 void refine_rows(HeadGraph& graph, int threads);
+// The same for these rows, of a graph that was refined before.
+void refine_again(HeadGraph& graph, std::span<const uint32_t> rows, int threads);
+
+// Chooses the neighbours of linked rows on a level anew, those of rows[i] among them and others(i).
+void reconsider_rows(HeadGraph& graph, uint32_t level, std::span<const uint32_t> rows, int threads,
+                     const std::function<std::vector<uint32_t>(size_t)>& others);
+
+// Links the rows [graph.linked(), graph.rows()) as refined ones, in this order. `nearby(row)` names rows near one, of
+// which those count that are linked already: there it is looked for.
+void join_rows(HeadGraph& graph, std::span<const uint32_t> order, int threads,
+               const std::function<std::vector<uint32_t>(uint32_t)>& nearby);
 
 // An order of the linked rows in which neighbours lie close together: breadth first from the entry.
 std::vector<uint32_t> walk_order(const HeadGraph& graph);

@@ -14,6 +14,8 @@ namespace lamina {
 namespace {
 
 constexpr uint32_t kMostSamples = 1000;
+constexpr uint32_t kFewSamples = 250;
+constexpr float kLuck = 0.015F;        // two standard deviations of the recall of ten rows that so few find
 constexpr uint32_t kSampleShare = 20;  // one row in so many: the graph must not feel the gaps
 constexpr float kEnough = 0.995F;
 constexpr uint32_t kMostBreadth = 600;
@@ -47,11 +49,11 @@ std::vector<Calibration::Point> envelope(const std::vector<Calibration::Point>& 
 }
 
 // Rows drawn without repetition among those of level 0 alone: the way down from the entry stays whole.
-std::vector<uint32_t> draw_sample(const VectorSpec& spec, const Part& part) {
+std::vector<uint32_t> draw_sample(const VectorSpec& spec, const Part& part, uint32_t most) {
   std::vector<bool> taken(part.rows);
   for (const uint32_t row : part.graph.upper_rows) taken[row] = true;
   taken[part.graph.entry] = true;
-  const uint32_t wanted = std::min(kMostSamples, part.rows / kSampleShare);
+  const uint32_t wanted = std::min(most, part.rows / kSampleShare);
   std::vector<uint32_t> sample;
   Random random(spec.seed + part.rows);
   for (uint32_t tries = 0; sample.size() < wanted && tries < 4 * wanted; ++tries) {
@@ -79,8 +81,8 @@ AlignedBuffer thin_links(const Part& part, const Bitmap& without) {
 
 class Trial {
  public:
-  Trial(const VectorSpec& spec, const Part& part, int threads)
-      : spec_(spec), threads_(threads), sample_(draw_sample(spec, part)) {
+  Trial(const VectorSpec& spec, const Part& part, uint32_t most, int threads)
+      : spec_(spec), threads_(threads), sample_(draw_sample(spec, part, most)) {
     const Bitmap held_out = Bitmap(part.rows).with(sample_);
     links_ = thin_links(part, held_out);
     auto thinned = std::make_shared<Part>(part);
@@ -165,7 +167,7 @@ uint32_t Calibration::ef_for(float recall, uint32_t k) const {
 Calibration calibrate(const VectorSpec& spec, const Part& part, int threads) {
   Calibration measured;
   if (part.graph.entry == kNoRow) return measured;
-  const Trial trial(spec, part, threads);
+  const Trial trial(spec, part, kMostSamples, threads);
   for (const uint32_t k : {1U, 10U, 100U}) {
     if (k > trial.most_k()) break;
     for (uint32_t ef = std::max(k, 8U); ef < part.rows / 8; ef += (ef + 2) / 3) {
@@ -175,6 +177,19 @@ Calibration calibrate(const VectorSpec& spec, const Part& part, int threads) {
     }
   }
   return measured;
+}
+
+Calibration recalibrate(const VectorSpec& spec, const Part& part, const Calibration& before, int threads) {
+  constexpr uint32_t kAsked = 10;
+  constexpr float kUsual = 0.95F;
+  const auto point = std::find_if(before.points.begin(), before.points.end(),
+                                  [](const Calibration::Point& p) { return p.k == kAsked && p.recall >= kUsual; });
+  if (point == before.points.end()) return calibrate(spec, part, threads);
+  const Trial trial(spec, part, kFewSamples, threads);
+  if (trial.most_k() < kAsked || trial.recall(kAsked, point->ef) < point->recall - kLuck) {
+    return calibrate(spec, part, threads);
+  }
+  return before;
 }
 
 }  // namespace lamina

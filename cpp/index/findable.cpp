@@ -134,10 +134,27 @@ std::vector<uint32_t> lost_rows(const VectorSpec& spec, const Part& part, int th
   return not_found(spec, part, all, threads);
 }
 
+std::vector<uint32_t> suspects(const Part& part, std::span<const uint32_t> order, uint32_t first) {
+  const std::vector<uint32_t> links = in_degrees(part);
+  std::vector<uint32_t> rows;
+  for (uint32_t row = 0; row < part.rows; ++row) {
+    if (order[row] >= first || links[row] <= part.graph.degree / 4) rows.push_back(row);
+  }
+  return rows;
+}
+
 // The rows that a default walk for a lost row ends on are where it was looked for in vain: a link from one of them is a
 // link that the next such walk follows.
-size_t mend(const VectorSpec& spec, const Part& part, std::span<uint32_t> level0, int threads) {
-  std::vector<uint32_t> lost = lost_rows(spec, part, threads);
+size_t mend(const VectorSpec& spec, const Part& part, std::span<const uint32_t> asked, std::span<uint32_t> level0,
+            int threads) {
+  if (part.graph.entry == kNoRow) return 0;
+  std::vector<uint32_t> lost = not_reached(part);
+  if (spec.metric != Metric::kIp) {
+    const std::vector<uint32_t> more = not_found(spec, part, asked, threads);
+    lost.insert(lost.end(), more.begin(), more.end());
+    std::sort(lost.begin(), lost.end());
+    lost.erase(std::unique(lost.begin(), lost.end()), lost.end());
+  }
   if (lost.empty()) return 0;
   const size_t breadth = part.calibration.ef_for(SearchOptions{}.recall, kFirst);
   std::vector<uint32_t> links = in_degrees(part);

@@ -31,7 +31,7 @@ HeadGraph::HeadGraph(const VectorSpec& spec, std::shared_ptr<const HeadRows> row
       nodes_(sizeof(Node)),
       entry_(pack({kNoRow, 0})) {}
 
-void HeadGraph::make_nodes(uint32_t count) {
+void HeadGraph::make_nodes(uint32_t count, std::span<const uint32_t> levels) {
   const uint32_t first = count_.load(std::memory_order_relaxed);
   if (count > Pool::kMaxRows) throw std::length_error("a graph holds fewer than 2^31 rows");
   if (has_i8(spec_)) codes_.reserve(count);
@@ -39,7 +39,7 @@ void HeadGraph::make_nodes(uint32_t count) {
   nodes_.reserve(count);
   uint32_t upper = upper_used_;
   for (uint32_t row = first; row < count; ++row) {
-    const uint32_t level = draw_level(row);
+    const uint32_t level = row < levels.size() ? levels[row] : draw_level(row);
     node(row) = {0, 0, upper, level};
     upper += level;
   }
@@ -51,9 +51,9 @@ void HeadGraph::make_nodes(uint32_t count) {
   upper_used_ = upper;
 }
 
-void HeadGraph::encode(uint32_t count, int threads) {
+void HeadGraph::encode(uint32_t count, int threads, std::span<const uint32_t> levels) {
   const uint32_t first = count_.load(std::memory_order_relaxed);
-  make_nodes(count);
+  make_nodes(count, levels);
   if (has_i8(spec_)) {
     parallel_for(first, count, kGrain, static_cast<unsigned>(std::max(threads, 0)),
                  [&](uint64_t begin, uint64_t end, unsigned) {

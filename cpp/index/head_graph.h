@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "base/buffer.h"
@@ -33,8 +34,9 @@ class HeadGraph {
   const ChunkedRows& codes() const { return codes_; }
   const int8_t* code(uint32_t row) const { return reinterpret_cast<const int8_t*>(codes_.row(row)); }
 
-  // Writer: takes in the rows [rows(), count) of the columns, not linked yet. std::bad_alloc leaves rows() as it was.
-  void encode(uint32_t count, int threads);
+  // Writer: takes in the rows [rows(), count) of the columns, not linked yet. Their levels are drawn, but for those
+  // that are given: of the first rows, while there are none. std::bad_alloc leaves rows() as it was.
+  void encode(uint32_t count, int threads, std::span<const uint32_t> levels = {});
 
   // Rows that links may name. Acquire.
   uint32_t rows() const { return count_.load(std::memory_order_acquire); }
@@ -91,8 +93,8 @@ class HeadGraph {
   };
   Node& node(uint32_t row) const { return *reinterpret_cast<Node*>(nodes_.row(row)); }
   uint32_t draw_level(uint32_t row) const;
-  void make_nodes(uint32_t count);          // and empty lists
-  void encode_row(uint32_t row, float* x);  // x: room for one vector
+  void make_nodes(uint32_t count, std::span<const uint32_t> levels = {});  // and empty lists
+  void encode_row(uint32_t row, float* x);                                 // x: room for one vector
   void copy_row(const HeadGraph& from, uint32_t row, uint32_t count);
 
   const VectorSpec spec_;

@@ -1,38 +1,36 @@
 #include "index/linker.h"
 
 namespace lamina {
-namespace {
-
-constexpr float kInsertAlpha = 1.0F;
-
-}  // namespace
 
 template <class Space>
-void Linker<Space>::insert(uint32_t row) {
+void Linker<Space>::insert(uint32_t row, std::span<const uint32_t> nearby, const Care& care) {
   const uint32_t level = graph_.level_of(row);
   HeadGraph::Entry top = graph_.entry();
-  if (top.row != kNoRow && level <= top.level) return insert_below(row, top);
+  if (top.row != kNoRow && level <= top.level) return insert_below(row, top, nearby, care);
   // A new top row: one at a time.
   const std::lock_guard lock(graph_.entry_mutex());
   top = graph_.entry();
-  if (top.row != kNoRow) insert_below(row, top);
+  if (top.row != kNoRow) insert_below(row, top, nearby, care);
   const bool is_top = top.row == kNoRow || level > top.level;
   if (is_top && !graph_.is_twin(row)) graph_.set_entry({row, level});
 }
 
 // All lists of the row are written before the first link to it is: whoever meets it can go on from it.
 template <class Space>
-void Linker<Space>::insert_below(uint32_t row, HeadGraph::Entry top) {
+void Linker<Space>::insert_below(uint32_t row, HeadGraph::Entry top, std::span<const uint32_t> nearby,
+                                 const Care& care) {
   const uint32_t level = graph_.level_of(row);
   const uint32_t rows = graph_.rows();
   space_.prepare(query_, row);
   const auto scorer = space_.scorer(query_);
   uint32_t near = top.row;
-  for (uint32_t l = top.level; l > level; --l) near = descend(HeadLevel(graph_, l, rows), scorer, near, walk_.fresh);
+  const uint32_t lowest = nearby.empty() || level > 0 ? level : top.level;
+  for (uint32_t l = top.level; l > lowest; --l) near = descend(HeadLevel(graph_, l, rows), scorer, near, walk_.fresh);
   const uint32_t highest = std::min(level, top.level);
   by_level_.resize(std::max<size_t>(by_level_.size(), highest + 1));
   for (uint32_t l = highest + 1; l-- > 0;) {
-    walk_level(HeadLevel(graph_, l, rows), scorer, near, graph_.spec().ef_construction, walk_);
+    const std::span<const uint32_t> entries = l == 0 && !nearby.empty() ? nearby : std::span(&near, 1);
+    walk_level(HeadLevel(graph_, l, rows), scorer, entries, care.ef, walk_);
     if (hang_on_twin(row)) return;
     near = walk_.pool.row(0);
     Candidates& candidates = by_level_[l];
@@ -41,12 +39,12 @@ void Linker<Space>::insert_below(uint32_t row, HeadGraph::Entry top) {
       candidates.push_back({space_.distance(query_, walk_.pool.key(i)), walk_.pool.row(i)});
     }
     if (l == 0) candidates_ = candidates;
-    choose(query_, candidates, graph_.spec().m, kInsertAlpha);
+    choose(query_, candidates, l == 0 ? care.most : graph_.spec().m, l == 0 ? care.alpha : kInsertAlpha);
   }
   old_.clear();
   for (uint32_t l = 0; l <= highest; ++l) replace_list(row, l, by_level_[l], old_);
   for (uint32_t l = 0; l <= highest; ++l) {
-    for (const Candidate& to : by_level_[l]) link(to.row, l, {to.distance, row}, kInsertAlpha);
+    for (const Candidate& to : by_level_[l]) link(to.row, l, {to.distance, row}, l == 0 ? care.alpha : kInsertAlpha);
   }
   ensure_link(row, candidates_);
 }
@@ -71,6 +69,24 @@ void Linker<Space>::refine(uint32_t row, uint32_t ef, float alpha) {
   for (const Candidate& to : candidates_) {
     if (!space_.same(query_, to.row)) link(to.row, 0, {to.distance, row}, alpha);
   }
+}
+
+template <class Space>
+void Linker<Space>::reconsider(uint32_t row, uint32_t level, std::span<const uint32_t> others, float alpha) {
+  space_.prepare(query_, row);
+  graph_.lock(row);
+  measure_list(query_, row, level, old_);
+  candidates_.clear();
+  for (const uint32_t other : others) candidates_.push_back({0, other});
+  measure(query_, candidates_);
+  std::sort(candidates_.begin(), candidates_.end());
+  candidates_.resize(std::min<size_t>(candidates_.size(), graph_.degree(level)));
+  candidates_.insert(candidates_.end(), old_.begin(), old_.end());
+  std::sort(candidates_.begin(), candidates_.end());
+  candidates_.erase(std::unique(candidates_.begin(), candidates_.end()), candidates_.end());
+  choose(query_, candidates_, graph_.degree(level), alpha);
+  replace_list(row, level, candidates_, old_);
+  graph_.unlock(row);
 }
 
 template <class Space>
@@ -156,6 +172,11 @@ void Linker<Space>::measure_list(const typename Space::Query& query, uint32_t ro
     if (to == kNoRow) break;
     out.push_back({0, to});
   }
+  measure(query, out);
+}
+
+template <class Space>
+void Linker<Space>::measure(const typename Space::Query& query, std::span<Candidate> out) const {
   const auto scorer = space_.scorer(query);
   for (size_t i = 0; i < out.size(); i += 4) {
     uint32_t rows[4];
@@ -177,16 +198,43 @@ void Linker<Space>::link(uint32_t from, uint32_t level, const Candidate& to, flo
   if (used == slots) {
     space_.prepare(other_, from);
     measure_list(other_, from, level, old_);
-    listed_ = old_;
-    listed_.push_back(to);
-    std::sort(listed_.begin(), listed_.end());
-    choose(other_, listed_, slots, alpha);
-    replace_list(from, level, listed_, old_);
+    if (settled_) {
+      displace(from, level, to, alpha);
+    } else {
+      listed_ = old_;
+      listed_.push_back(to);
+      std::sort(listed_.begin(), listed_.end());
+      choose(other_, listed_, slots, alpha);
+      replace_list(from, level, listed_, old_);
+    }
   } else if (HeadGraph::load(list + used) == kNoRow) {
     if (level == 0) graph_.gain_link(to.row);
     HeadGraph::store(list + used, to.row);
   }
   graph_.unlock(from);
+}
+
+// Under the lock of `from`, whose list is `old_`, measured by `other_`.
+template <class Space>
+void Linker<Space>::displace(uint32_t from, uint32_t level, const Candidate& to, float alpha) {
+  space_.prepare(pair_, to.row);
+  listed_ = old_;
+  measure(pair_, listed_);
+  size_t worst = old_.size();
+  bool shadows_worst = false;
+  for (size_t i = 0; i < old_.size(); ++i) {
+    if (space_.same(other_, old_[i].row)) continue;  // its twin stays
+    const float apart = listed_[i].distance * alpha;
+    const bool nearer = old_[i] < to;
+    if (nearer && apart <= to.distance) return;
+    const bool shadowed = !nearer && apart <= old_[i].distance;
+    if (nearer || (shadows_worst && !shadowed)) continue;
+    if (worst == old_.size() || shadowed != shadows_worst || old_[worst] < old_[i]) worst = i;
+    shadows_worst = shadowed;
+  }
+  if (worst == old_.size() || (level == 0 && !graph_.lose_link(old_[worst].row, 1))) return;
+  if (level == 0) graph_.gain_link(to.row);
+  HeadGraph::store(graph_.list(from, level) + worst, to.row);
 }
 
 template <class Space>

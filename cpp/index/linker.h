@@ -23,10 +23,19 @@ namespace lamina {
 template <class Space>
 class Linker {
  public:
-  explicit Linker(HeadGraph& graph) : graph_(graph), space_(graph) {}
+  // `settled`: all lists were chosen before, with the slack that is to come. A row that is to enter a full one is then
+  // weighed against those in it, and they not against each other.
+  explicit Linker(HeadGraph& graph, bool settled = false) : graph_(graph), space_(graph), settled_(settled) {}
 
   // Links a row that is encoded and not linked.
-  void insert(uint32_t row);
+  void insert(uint32_t row) { insert(row, {}, {graph_.spec().ef_construction, graph_.spec().m, kInsertAlpha}); }
+  // The same for a row of which some linked rows nearby are known, none a twin: it is looked for around them, and gets
+  // the neighbours that refining would give it.
+  void join(uint32_t row, std::span<const uint32_t> nearby, uint32_t ef, float alpha) {
+    insert(row, nearby, {ef, graph_.degree(0), alpha});
+  }
+  // Chooses a row's neighbours on a level anew, among them and these.
+  void reconsider(uint32_t row, uint32_t level, std::span<const uint32_t> others, float alpha);
   // Searches a linked row's surroundings again and chooses its neighbours on level 0 anew.
   void refine(uint32_t row, uint32_t ef, float alpha);
 
@@ -41,7 +50,17 @@ class Linker {
   };
   using Candidates = std::vector<Candidate>;
 
-  void insert_below(uint32_t row, HeadGraph::Entry top);
+  static constexpr float kInsertAlpha = 1.0F;
+
+  // How a row's place on level 0 is found.
+  struct Care {
+    uint32_t ef;
+    uint32_t most;  // neighbours
+    float alpha;
+  };
+
+  void insert(uint32_t row, std::span<const uint32_t> nearby, const Care& care);
+  void insert_below(uint32_t row, HeadGraph::Entry top, std::span<const uint32_t> nearby, const Care& care);
   // Hangs a row on one of the pool that is the same to the byte; false if there is none.
   bool hang_on_twin(uint32_t row);
   bool hang(uint32_t row, uint32_t first);
@@ -50,8 +69,11 @@ class Linker {
   void choose(const typename Space::Query& query, Candidates& candidates, size_t most, float alpha);
   bool is_shadowed(const Candidate& candidate, float alpha, std::span<const Candidate> kept);
   void measure_list(const typename Space::Query& query, uint32_t row, uint32_t level, Candidates& out) const;
+  void measure(const typename Space::Query& query, std::span<Candidate> rows) const;
 
   void link(uint32_t from, uint32_t level, const Candidate& to, float alpha);
+  // Puts a row into a full list, in the place of one that it shadows, or of the farthest; or leaves it out.
+  void displace(uint32_t from, uint32_t level, const Candidate& to, float alpha);
   // Makes `chosen` a row's list, but for what must give way to last links of `old`, which it is now. Under its lock.
   void replace_list(uint32_t row, uint32_t level, Candidates& chosen, const Candidates& old);
   // Gives a row that nobody links to a link from one of these, nearest first.
@@ -60,6 +82,7 @@ class Linker {
 
   HeadGraph& graph_;
   const Space space_;
+  const bool settled_;
   typename Space::Query query_;  // the row being worked on
   typename Space::Query other_;  // the row whose list is being changed
   typename Space::Query pair_;   // a candidate, against those chosen before it

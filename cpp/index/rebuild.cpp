@@ -57,9 +57,10 @@ std::shared_ptr<const Part> VectorSet::rebuild(const View& view, int threads) {
   }
   const std::shared_ptr<HeadGraph> graph = graph_of(view, rows, threads);
   refine_rows(*graph, threads);
-  const Frozen frozen = freeze(spec, *rows, graph.get(), walk_order(*graph), threads);
+  const std::vector<uint32_t> order = walk_order(*graph);
+  const Frozen frozen = freeze(spec, *rows, graph.get(), order, threads);
   frozen.part->calibration = calibrate(spec, *frozen.part, threads);
-  mend(spec, *frozen.part, frozen.level0, threads);
+  mend(spec, *frozen.part, suspects(*frozen.part, order, 0), frozen.level0, threads);
   return frozen.part;
 }
 

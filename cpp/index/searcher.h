@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "index/part.h"
@@ -25,7 +26,7 @@ struct Walk {
   std::vector<Twin> twins;
 };
 
-// Best-first search of one level from `entry` with breadth `ef`:
+// Best-first search of one level from `entries` with breadth `ef`:
 //
 //   while the nearest row not yet expanded is among the ef nearest:
 //     measure those of its neighbours that were never met, and keep the ef nearest of all
@@ -40,7 +41,7 @@ struct Walk {
 // `Level` is list(row), slots(), load(slot), rows() (all in it are below) and beyond(row) (for one that is not).
 // The result is walk.pool, and in walk.twins the beginnings of chains.
 template <class Level, class Scorer>
-void walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t ef, Walk& walk) {
+void walk_level(const Level& level, const Scorer& scorer, std::span<const uint32_t> entries, size_t ef, Walk& walk) {
   walk.visited.reset(level.rows());
   walk.pool.reset(ef);
   walk.twins.clear();
@@ -48,10 +49,12 @@ void walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t
   uint32_t* const fresh = walk.fresh.data();
   uint32_t keys[4];
 
-  walk.visited.enter(entry);
-  std::fill_n(fresh, 4, entry);
-  scorer.keys4(fresh, keys);
-  walk.pool.insert(keys[0], entry);
+  for (const uint32_t entry : entries) {
+    if (!walk.visited.enter(entry)) continue;
+    std::fill_n(fresh, 4, entry);
+    scorer.keys4(fresh, keys);
+    walk.pool.insert(keys[0], entry);
+  }
   while (walk.pool.has_next()) {
     const uint32_t key = walk.pool.next_key();
     const uint32_t from = walk.pool.pop();
@@ -83,6 +86,11 @@ void walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t
       }
     }
   }
+}
+
+template <class Level, class Scorer>
+void walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t ef, Walk& walk) {
+  walk_level(level, scorer, std::span(&entry, 1), ef, walk);
 }
 
 // Calls visit(row) for the twins that hang on `row` in a walk's result, until it returns false.

@@ -75,11 +75,16 @@ uint32_t find_in(const Part& part, uint64_t rid) {
   return at != end && part.rids[*at] == rid ? *at : kNoRow;
 }
 
-void require_begins_with(const View& now, const View& before) {
-  const auto same = [](const View::SealedPart& a, const View::SealedPart& b) { return a.part == b.part; };
-  const auto [end, ignored] =
-      std::mismatch(before.parts.begin(), before.parts.end(), now.parts.begin(), now.parts.end(), same);
-  if (end != before.parts.end()) throw std::logic_error("parts have been replaced that were to be merged");
+// Where the parts of `before` are now, in its order.
+std::vector<size_t> places(const View& now, const View& before) {
+  std::vector<size_t> places;
+  for (const View::SealedPart& wanted : before.parts) {
+    const auto is_it = [&](const View::SealedPart& sealed) { return sealed.part == wanted.part; };
+    const auto found = std::find_if(now.parts.begin(), now.parts.end(), is_it);
+    if (found == now.parts.end()) throw std::logic_error("parts have been replaced that were to be merged");
+    places.push_back(static_cast<size_t>(found - now.parts.begin()));
+  }
+  return places;
 }
 
 }  // namespace
@@ -183,20 +188,24 @@ void VectorSet::replace_part(const Part& held, std::shared_ptr<const Part> same)
   state_->publish(std::move(next));
 }
 
-void VectorSet::replace_all(const View& before, std::shared_ptr<const Part> merged) {
+void VectorSet::replace_parts(const View& before, std::shared_ptr<const Part> merged) {
   View next = *view();
-  require_begins_with(next, before);
+  std::vector<size_t> gone = places(next, before);
   const Bitmap died = merged ? died_since(before, *merged) : Bitmap();
   if (before.head) place_head(next, copy_head(next, before.head_rows, 0));
-  next.parts.erase(next.parts.begin(), next.parts.begin() + static_cast<ptrdiff_t>(before.parts.size()));
-  if (merged && merged->rows != 0) next.parts.insert(next.parts.begin(), {std::move(merged), died});
+  std::sort(gone.begin(), gone.end());
+  const size_t first = gone.empty() ? 0 : gone.front();
+  for (size_t i = gone.size(); i > 0; --i) next.parts.erase(next.parts.begin() + static_cast<ptrdiff_t>(gone[i - 1]));
+  if (merged && merged->rows != 0) {
+    next.parts.insert(next.parts.begin() + static_cast<ptrdiff_t>(first), {std::move(merged), died});
+  }
   count_live(next);
   state_->publish(std::move(next));
 }
 
 Bitmap VectorSet::died_since(const View& before, const Part& merged) const {
   const std::shared_ptr<const View> now = view();
-  require_begins_with(*now, before);
+  const std::vector<size_t> at = places(*now, before);
   std::vector<uint32_t> died;
   const auto drop = [&](uint64_t rid) {
     const uint32_t row = find_in(merged, rid);
@@ -204,7 +213,7 @@ Bitmap VectorSet::died_since(const View& before, const Part& merged) const {
   };
   for (size_t i = 0; i < before.parts.size(); ++i) {
     const Part& part = *before.parts[i].part;
-    now->parts[i].deleted.without(before.parts[i].deleted).for_each([&](uint32_t row) { drop(part.rids[row]); });
+    now->parts[at[i]].deleted.without(before.parts[i].deleted).for_each([&](uint32_t row) { drop(part.rids[row]); });
   }
   if (before.head) {
     const Bitmap later = now->head_deleted.resized(before.head_rows);

@@ -105,10 +105,13 @@ class VectorSet {
   void replace_part(const Part& held, std::shared_ptr<const Part> same);
   // A new part of the live rows of `view`'s sealed parts and head, built afresh: ordered, every row findable, measured.
   static std::shared_ptr<const Part> rebuild(const View& view, int threads);
+  // The same from the graph of the largest part: its dead rows' neighbours take each other in, and all other rows join
+  // it. The work follows what has died and what joins.
+  static std::shared_ptr<const Part> merge(const View& view, int threads);
   // `merged` holds the rows that were live in `before`; what was deleted or replaced since is marked dead in it, and
-  // what was added since stays where it is. REQUIRES: the parts of `before` are still the first ones; no head was
-  // sealed since, if `before` has one.
-  void replace_all(const View& before, std::shared_ptr<const Part> merged);
+  // what was added since stays where it is. It takes the place of the first of its parts. REQUIRES: the parts of
+  // `before` are all still there; no head was sealed since, if `before` has one.
+  void replace_parts(const View& before, std::shared_ptr<const Part> merged);
   // The rows of `merged` that were live in `before` and are not now.
   Bitmap died_since(const View& before, const Part& merged) const;
 

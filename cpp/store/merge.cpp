@@ -1,82 +1,105 @@
 #include "store/structure.h"
 
 #include <algorithm>
+#include <numeric>
+
+#include "store/merge_policy.h"
 
 namespace lamina {
 namespace {
 
-constexpr size_t kManySegments = 4;
-constexpr double kManyDead = 0.3;
-
-struct Census {
-  size_t parts = 0;
-  uint64_t rows = 0;
-  uint64_t dead = 0;
-};
-
-Census count(const RecordView& view) {
-  Census census{view.parts.size()};
-  for (const auto& part : view.parts) {
-    census.rows += (*part.segment)->rows();
-    census.dead += part.deleted.count();
+std::vector<SegmentSize> sizes_of(const std::vector<SegmentRef>& segments, const RecordView& view) {
+  std::vector<SegmentSize> sizes;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const uint64_t dead = view.parts[i].deleted.count();
+    sizes.push_back({segments[i].rows, segments[i].rows - dead, segments[i].file.size});
   }
-  return census;
+  return sizes;
 }
 
-Census count(const View& view) {
-  Census census{view.parts.size()};
-  for (const auto& part : view.parts) {
-    census.rows += part.part->rows;
-    census.dead += part.deleted.count();
+std::vector<SegmentSize> sizes_of(const std::vector<SegmentRef>& segments, const View& view) {
+  std::vector<SegmentSize> sizes;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const uint64_t dead = view.parts[i].deleted.count();
+    sizes.push_back({segments[i].rows, segments[i].rows - dead, segments[i].file.size});
   }
-  return census;
+  return sizes;
 }
 
-bool due(const Census& census) {
-  return census.parts > kManySegments ||
-         static_cast<double>(census.dead) > kManyDead * static_cast<double>(census.rows);
+std::vector<size_t> all_of(std::span<const SegmentSize> sizes) {
+  std::vector<size_t> all(sizes.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  return all;
 }
 
-bool improvable(const Census& census) { return census.parts > 1 || census.dead > 0; }
-
-bool begins_with(const std::vector<SegmentRef>& now, const std::vector<SegmentRef>& before) {
-  const auto same = [](const SegmentRef& a, const SegmentRef& b) { return a.file == b.file; };
-  return std::mismatch(before.begin(), before.end(), now.begin(), now.end(), same).first == before.end();
+bool improvable(std::span<const SegmentSize> sizes) {
+  return sizes.size() > 1 || (sizes.size() == 1 && sizes[0].live < sizes[0].rows);
 }
 
+std::vector<SegmentRef> refs_of(const std::vector<SegmentRef>& segments, std::span<const size_t> which) {
+  std::vector<SegmentRef> refs;
+  for (const size_t i : which) refs.push_back(segments[i]);
+  return refs;
+}
+
+// Puts the merged segment in the place of the first of those that it replaces. False, and nothing is changed: they are
+// not all there any more.
 template <class Opened>
-void replace_first(std::vector<SegmentRef>& segments, size_t count, const WrittenSegment<Opened>& merged) {
-  segments.erase(segments.begin(), segments.begin() + static_cast<ptrdiff_t>(count));
-  if (merged.opened) segments.insert(segments.begin(), merged.ref);
+bool replace_refs(std::vector<SegmentRef>& segments, const std::vector<SegmentRef>& gone,
+                  const WrittenSegment<Opened>& merged) {
+  const auto in = [](const std::vector<SegmentRef>& refs, const FileRef& file) {
+    return std::any_of(refs.begin(), refs.end(), [&](const SegmentRef& ref) { return ref.file == file; });
+  };
+  if (!std::all_of(gone.begin(), gone.end(), [&](const SegmentRef& ref) { return in(segments, ref.file); }))
+    return false;
+  std::vector<SegmentRef> next;
+  bool placed = !merged.opened;
+  for (const SegmentRef& ref : segments) {
+    const bool goes = in(gone, ref.file);
+    if (goes && !placed) next.push_back(merged.ref);
+    placed |= goes;
+    if (!goes) next.push_back(ref);
+  }
+  segments = std::move(next);
+  return true;
 }
 
 }  // namespace
 
 MergePlan plan_upkeep(const CollectionState& collection) {
-  return {due(count(*collection.records->view())), due(count(*collection.vectors->view()))};
+  const auto vectors = collection.vectors->view();
+  const std::vector<SegmentSize> sizes = sizes_of(collection.served().segments, *vectors);
+  const uint64_t head_live = vectors->head_rows - vectors->head_deleted.count();
+  return {choose_merge(sizes_of(collection.manifest.records, *collection.records->view())), choose_merge(sizes),
+          head_is_due(sizes, head_live)};
 }
 
 MergePlan plan_optimize(const CollectionState& collection) {
+  MergePlan plan;
   const auto vectors = collection.vectors->view();
+  const std::vector<SegmentSize> vector_sizes = sizes_of(collection.served().segments, *vectors);
+  const std::vector<SegmentSize> record_sizes = sizes_of(collection.manifest.records, *collection.records->view());
   // As it was sealed: neither ordered nor measured.
-  const bool raw = vectors->parts.size() == 1 && vectors->parts[0].part->calibration.points.empty();
-  return {improvable(count(*collection.records->view())), raw || improvable(count(*vectors))};
+  const bool raw = vector_sizes.size() == 1 && vectors->parts[0].part->calibration.points.empty();
+  if (raw || improvable(vector_sizes)) plan.vectors = all_of(vector_sizes);
+  if (improvable(record_sizes)) plan.records = all_of(record_sizes);
+  return plan;
 }
 
-Merge::Merge(Workshop& shop, std::shared_ptr<CollectionState> collection, MergePlan plan)
+Merge::Merge(Workshop& shop, std::shared_ptr<CollectionState> collection, const MergePlan& plan)
     : shop_(shop),
       collection_(std::move(collection)),
       plan_(plan),
       manifest_before_(collection_->manifest),
-      records_before_(parts_of(*collection_->records->view())),
-      vectors_before_(first_parts_of(*collection_->vectors->view(), collection_->served().segments.size())),
+      records_before_(parts_of(*collection_->records->view(), plan.records)),
+      vectors_before_(parts_of(*collection_->vectors->view(), plan.vectors)),
       added_(shop.open, shop.numbers),
       files_(shop.open, added_, shop.codec) {}
 
 void Merge::build(int threads) {
-  if (plan_.records) records_ = files_.write_records(records_before_);
-  if (!plan_.vectors || vectors_before_.live == 0) return;
-  vectors_ = files_.write_vectors(VectorSet::rebuild(vectors_before_, threads), manifest_before_.generations.front());
+  if (!plan_.records.empty()) records_ = files_.write_records(records_before_);
+  if (plan_.vectors.empty() || vectors_before_.live == 0) return;
+  vectors_ = files_.write_vectors(VectorSet::merge(vectors_before_, threads), manifest_before_.generations.front());
 }
 
 // What died since the merge took its view is in the log behind the manifest's version, and dies again when that is
@@ -85,23 +108,11 @@ bool Merge::publish() {
   const auto found = shop_.collections.find(collection_->id);
   if (found == shop_.collections.end() || found->second != collection_) return false;
   Manifest manifest = collection_->manifest;
-  Generation& served = manifest.generations.front();
-  const Generation& served_before = manifest_before_.generations.front();
-  if (!begins_with(manifest.records, manifest_before_.records)) return false;
-  if (!begins_with(served.segments, served_before.segments)) return false;
-  const bool sealed_since = manifest.version != manifest_before_.version;
-  if (plan_.records) {
-    if (sealed_since && records_.opened) {
-      files_.write_deleted(records_.ref, collection_->records->died_since(records_before_, *records_.opened));
-    }
-    replace_first(manifest.records, manifest_before_.records.size(), records_);
-  }
-  if (plan_.vectors) {
-    if (sealed_since && vectors_.opened) {
-      files_.write_deleted(vectors_.ref, collection_->vectors->died_since(vectors_before_, *vectors_.opened));
-    }
-    replace_first(served.segments, served_before.segments.size(), vectors_);
-  }
+  const std::vector<SegmentRef> records_gone = refs_of(manifest_before_.records, plan_.records);
+  const std::vector<SegmentRef> vectors_gone = refs_of(manifest_before_.generations.front().segments, plan_.vectors);
+  if (!replace_refs(manifest.records, records_gone, records_)) return false;
+  if (!replace_refs(manifest.generations.front().segments, vectors_gone, vectors_)) return false;
+  if (manifest.version != manifest_before_.version) write_died_since(manifest);
   Root root = shop_.ledger.next_root(false);
   const FileRef ref = files_.write_manifest(manifest);
   enter(root, *collection_, collection_->version, ref);
@@ -109,14 +120,25 @@ bool Merge::publish() {
   try {
     collection_->manifest = std::move(manifest);
     collection_->manifest_ref = ref;
-    if (plan_.records) collection_->records->replace_parts(records_before_, records_.opened);
-    if (plan_.vectors) collection_->vectors->replace_all(vectors_before_, vectors_.opened);
+    if (!plan_.records.empty()) collection_->records->replace_parts(records_before_, records_.opened);
+    if (!plan_.vectors.empty()) collection_->vectors->replace_parts(vectors_before_, vectors_.opened);
     collection_->show();
   } catch (...) {  // no memory
     shop_.ledger.poison("merged segments could not take their place in memory");
     throw;
   }
   return true;
+}
+
+void Merge::write_died_since(Manifest& manifest) {
+  for (SegmentRef& ref : manifest.records) {
+    if (!records_.opened || ref.file != records_.ref.file) continue;
+    files_.write_deleted(ref, collection_->records->died_since(records_before_, *records_.opened));
+  }
+  for (SegmentRef& ref : manifest.generations.front().segments) {
+    if (!vectors_.opened || ref.file != vectors_.ref.file) continue;
+    files_.write_deleted(ref, collection_->vectors->died_since(vectors_before_, *vectors_.opened));
+  }
 }
 
 }  // namespace lamina

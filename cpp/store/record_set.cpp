@@ -157,6 +157,18 @@ void cut_head(RecordView& view, uint32_t rows, std::shared_ptr<const RecordHead>
   view.head_deleted = Bitmap(view.head_rows).with(dead);
 }
 
+// Where the parts of `before` are now, in its order.
+std::vector<size_t> places(const RecordView& now, const RecordView& before) {
+  std::vector<size_t> places;
+  for (const RecordView::SealedPart& wanted : before.parts) {
+    const auto is_it = [&](const RecordView::SealedPart& part) { return part.segment == wanted.segment; };
+    const auto found = std::find_if(now.parts.begin(), now.parts.end(), is_it);
+    if (found == now.parts.end()) throw std::logic_error("segments have been replaced that were to be merged");
+    places.push_back(static_cast<size_t>(found - now.parts.begin()));
+  }
+  return places;
+}
+
 }  // namespace
 
 RecordSet::RecordSet(IdKind id_kind, std::vector<RecordView::SealedPart> parts) : state_(std::make_unique<State>()) {
@@ -221,17 +233,21 @@ void RecordSet::replace_head(const RecordView& before, std::shared_ptr<const Sea
 
 void RecordSet::replace_parts(const RecordView& before, std::shared_ptr<const SealedRecords> merged) {
   RecordView next = *state_->view;
+  std::vector<size_t> gone = places(next, before);
   const Bitmap died = merged ? died_since(before, *merged) : Bitmap();
-  next.parts.erase(next.parts.begin(), next.parts.begin() + static_cast<ptrdiff_t>(before.parts.size()));
-  if (merged) next.parts.insert(next.parts.begin(), {std::move(merged), died});
+  std::sort(gone.begin(), gone.end());
+  const size_t first = gone.empty() ? 0 : gone.front();
+  for (size_t i = gone.size(); i > 0; --i) next.parts.erase(next.parts.begin() + static_cast<ptrdiff_t>(gone[i - 1]));
+  if (merged) next.parts.insert(next.parts.begin() + static_cast<ptrdiff_t>(first), {std::move(merged), died});
   next.live = count_live(next);
   state_->publish(std::move(next));
 }
 
 Bitmap RecordSet::died_since(const RecordView& before, const SealedRecords& merged) const {
+  const std::vector<size_t> at = places(*state_->view, before);
   std::vector<uint64_t> rids;
   for (size_t i = 0; i < before.parts.size(); ++i) {
-    append_died_since(before.parts[i].deleted, state_->view->parts[i], rids);
+    append_died_since(before.parts[i].deleted, state_->view->parts[at[i]], rids);
   }
   return rows_of(merged, rids);
 }

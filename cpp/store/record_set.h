@@ -92,8 +92,8 @@ class RecordSet {
   size_t erase(std::span<const uint64_t> rids);
   // Sealing and merging. `sealed` holds the rows that were live in the head of `before` (`merged`: in its sealed
   // parts), in rid order; it takes their place, and what died since is marked dead in it. Rows put since stay in the
-  // head, and parts added since behind the merged one. Null: there were no live rows. REQUIRES: the head of `before`
-  // is still there (replace_head); the parts of `before` are still the first ones (replace_parts).
+  // head. A merged one takes the place of the first of its parts. Null: there were no live rows. REQUIRES: the head of
+  // `before` is still there (replace_head); its parts all are (replace_parts).
   void replace_head(const RecordView& before, std::shared_ptr<const SealedRecords> sealed);
   void replace_parts(const RecordView& before, std::shared_ptr<const SealedRecords> merged);
   // The rows of `merged` that were live in `before` and are not now.

@@ -88,21 +88,24 @@ RecordView head_of(const RecordView& view) {
   return head;
 }
 
-RecordView parts_of(const RecordView& view) {
-  RecordView parts = view;
-  parts.live -= parts.head_rows - parts.head_deleted.count();
-  parts.head = nullptr;
-  parts.head_rows = 0;
-  parts.head_deleted = {};
+RecordView parts_of(const RecordView& view, std::span<const size_t> which) {
+  RecordView parts;
+  parts.id_kind = view.id_kind;
+  for (const size_t i : which) {
+    parts.parts.push_back(view.parts[i]);
+    parts.live += (*view.parts[i].segment)->rows() - view.parts[i].deleted.count();
+  }
   return parts;
 }
 
-View first_parts_of(const View& view, size_t count) {
-  View first;
-  first.spec = view.spec;
-  first.parts.assign(view.parts.begin(), view.parts.begin() + static_cast<ptrdiff_t>(count));
-  for (const View::SealedPart& sealed : first.parts) first.live += sealed.part->rows - sealed.deleted.count();
-  return first;
+View parts_of(const View& view, std::span<const size_t> which) {
+  View parts;
+  parts.spec = view.spec;
+  for (const size_t i : which) {
+    parts.parts.push_back(view.parts[i]);
+    parts.live += view.parts[i].part->rows - view.parts[i].deleted.count();
+  }
+  return parts;
 }
 
 WrittenSegment<SealedRecords> SegmentFiles::write_records(const RecordView& view) {

@@ -11,10 +11,10 @@
 
 namespace lamina {
 
-// What a view sees in its head alone, in its sealed parts alone, or in the first of these.
+// What a view sees in its head alone, or in some of its sealed parts.
 RecordView head_of(const RecordView& view);
-RecordView parts_of(const RecordView& view);
-View first_parts_of(const View& view, size_t count);
+RecordView parts_of(const RecordView& view, std::span<const size_t> which);
+View parts_of(const View& view, std::span<const size_t> which);
 
 // A segment that was written and opened again. Null: there were no rows.
 template <class Opened>

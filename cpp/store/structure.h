@@ -64,28 +64,32 @@ class Seal {
 // All of it with the writer's lock held.
 void seal(Workshop& shop);
 
-// What a merge is to do for a collection. The seam where a policy chooses.
+// The segments of a collection that a merge is to make one of, by their places in the manifest.
 struct MergePlan {
-  bool records = false;
-  bool vectors = false;
-  bool needed() const { return records || vectors; }
+  std::vector<size_t> records;
+  std::vector<size_t> vectors;
+  bool seals = false;  // first the head is to be sealed
+  bool needed() const { return !records.empty() || !vectors.empty(); }
 };
-MergePlan plan_upkeep(const CollectionState& collection);    // what has become due: many segments, many dead rows
+MergePlan plan_upkeep(const CollectionState& collection);    // what has become due (merge_policy.h)
 MergePlan plan_optimize(const CollectionState& collection);  // all that may make reads faster
 
-// All sealed parts of one collection into one, without its dead rows; heads stay as they are.
+// Segments of one collection into one, without their dead rows; others and heads stay as they are.
 class Merge {
  public:
-  Merge(Workshop& shop, std::shared_ptr<CollectionState> collection, MergePlan plan);  // notes what is there now
+  Merge(Workshop& shop, std::shared_ptr<CollectionState> collection, const MergePlan& plan);  // notes what is there now
   void build(int threads);  // the long part, without the writer's lock
   // Publishes it. False: the parts that it started from have been replaced meanwhile, and nothing was done; parts
   // that were sealed since stay as they are.
   bool publish();
 
  private:
+  // Bitmaps of what has died in the merged segments since this began, for `manifest`.
+  void write_died_since(Manifest& manifest);
+
   Workshop& shop_;
   std::shared_ptr<CollectionState> collection_;
-  MergePlan plan_;
+  const MergePlan plan_;
   Manifest manifest_before_;
   RecordView records_before_;
   View vectors_before_;

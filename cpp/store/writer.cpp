@@ -200,11 +200,20 @@ bool Writer::maintain(int threads) {
     if (seal_if_due()) return true;
   }
   std::vector<std::string> due;
+  bool seals = false;
   {
     const Turn turn = take_turn();
     for (const auto& [id, collection] : collections_) {
-      if (collection->opened() && plan_upkeep(*collection).needed()) due.push_back(collection->name());
+      if (!collection->opened()) continue;
+      const MergePlan plan = plan_upkeep(*collection);
+      if (plan.needed()) due.push_back(collection->name());
+      seals |= plan.seals;
     }
+  }
+  if (seals && seal_at_ <= options_.log_limit) {
+    const std::lock_guard sealing(sealing_);
+    seal_at_ = std::min<uint64_t>(seal_at_, log_bytes_);
+    if (seal_if_due()) return true;
   }
   if (due.empty()) return false;
   merge(due.front(), plan_upkeep, threads);

@@ -47,7 +47,7 @@ TEST(Calibration, AnIndexKeepsItsPromiseOnNewQueries) {
   VectorSet set(spec);
   testing::add(set, vectors, 0, rows, 2);
   const std::shared_ptr<const View> before = set.view();
-  set.replace_all(*before, VectorSet::rebuild(*before, 2));
+  set.replace_parts(*before, VectorSet::rebuild(*before, 2));
   ASSERT_FALSE(set.view()->parts[0].part->calibration.points.empty());
   for (const float wanted : {0.9F, 0.95F, 0.99F}) {
     const double got =

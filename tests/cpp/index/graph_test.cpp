@@ -35,7 +35,7 @@ VectorSpec spec_of(uint32_t dim, Metric metric, DType dtype = DType::kF32, CodeK
 
 std::shared_ptr<const View> rebuilt(VectorSet& set, int threads = 1) {
   const std::shared_ptr<const View> before = set.view();
-  set.replace_all(*before, VectorSet::rebuild(*before, threads));
+  set.replace_parts(*before, VectorSet::rebuild(*before, threads));
   return set.view();
 }
 
@@ -270,7 +270,7 @@ TEST(Graph, ReadersNeverWaitForAWriter) {
   std::thread merger([&] { merged = VectorSet::rebuild(*before, 2); });
   for (uint64_t row = 2000; row < 2200; row += 50) add(set, vectors, row, row + 50, 1);
   merger.join();
-  set.replace_all(*before, merged);
+  set.replace_parts(*before, merged);
   while (searches < 20) std::this_thread::yield();
   done = true;
   for (std::thread& reader : readers) reader.join();

@@ -188,7 +188,7 @@ TEST(VectorSet, SealReplaceAndMergeKeepWhatHappenedMeanwhile) {
   set.erase(gone);
   add(set, vectors, 8, 9);      // replaced by a row of the head
   add(set, vectors, 300, 320);  // new
-  set.replace_all(*before, merged);
+  set.replace_parts(*before, merged);
   std::vector<uint64_t> live;
   for (uint64_t rid = 0; rid < 320; ++rid) {
     if (rid != 5 && rid != 6 && rid != 7 && rid != 250) live.push_back(rid);
