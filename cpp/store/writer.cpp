@@ -142,6 +142,7 @@ void Writer::seal_beside_writers() {
   {
     const Turn turn = take_turn();
     log_bytes_ = ledger_->log_bytes();
+    seal_at_ = options_.log_limit;
     if (log_bytes_ == kLogHeaderBytes) return;
     seal.emplace(*shop_);
   }
@@ -152,7 +153,6 @@ void Writer::seal_beside_writers() {
   const Turn turn = take_turn();
   seal->publish();
   log_bytes_ = ledger_->log_bytes();
-  seal_at_ = options_.log_limit;
 }
 
 bool Writer::seal_if_due() {
