@@ -6,7 +6,8 @@
 The writer upserts documents in batches of 100, going round and round; each record says in which round it was written,
 so that a batch written in part shows. It is killed by hooks in the core (a test build), at five calls or more of each
 of the `HOOKS` in 50 kills, else at random. After each kill a fresh process opens the store, verifies it, and compares
-every record. The writer then goes on, and after the last kill comes to an end by itself.
+the round and the metadata of every record, and texts and vectors of the newest batches and a sample; of all, after each
+tenth kill and at the end. The writer then goes on, and after the last kill comes to an end by itself.
 
 The readers loop on `reload()`: versions never go back, counts are whole batches, and whatever was acknowledged before a
 `reload()` began is there after it.
@@ -19,6 +20,7 @@ import contextlib
 import json
 import mmap
 import os
+import pickle
 import random
 import signal
 import struct
@@ -67,6 +69,18 @@ class Documents:
         # A dozen seals in a round.
         self.log_limit = max(1 << 16, self.batches * BATCH * (self.vectors.shape[1] * 4 + 200) // 12)
 
+    @staticmethod
+    def of_run(folder: Path) -> Documents:
+        """Those that the parent keeps for its children: parsing them anew took most of a short life."""
+        with (folder / "documents").open("rb") as file:
+            documents = pickle.load(file)
+        assert isinstance(documents, Documents)
+        return documents
+
+    def keep(self, folder: Path) -> None:
+        with (folder / "documents").open("wb") as file:
+            pickle.dump(self, file, protocol=5)
+
     def batch(self, number: int) -> slice:
         return slice(number * BATCH, number * BATCH + BATCH)
 
@@ -103,9 +117,9 @@ class Board:
         self._map[8] = int(value)
 
 
-def write(folder: Path, spec: str, kill: str, until: int) -> None:
+def write(folder: Path, kill: str, until: int) -> None:
     """Goes on where the batches end, until so many are acknowledged in all."""
-    documents, board = Documents(spec), Board(folder / "board")
+    documents, board = Documents.of_run(folder), Board(folder / "board")
     if kill:
         kind, part, nth, when = kill.split("|")
         _core.testing_kill_at(kind, part, int(nth), when)
@@ -122,9 +136,9 @@ def write(folder: Path, spec: str, kill: str, until: int) -> None:
             board.acknowledged = number + 1
 
 
-def read(folder: Path, spec: str) -> None:
+def read(folder: Path) -> None:
     """Reloads until it is told to stop, then says how many versions it saw."""
-    documents, board = Documents(spec), Board(folder / "board")
+    documents, board = Documents.of_run(folder), Board(folder / "board")
     store = _open_when_there(folder / "store")
     docs: lamina.Collection | None = None
     versions, last, random_row = {store.version}, store.version, random.Random(os.getpid())
@@ -150,46 +164,54 @@ def read(folder: Path, spec: str) -> None:
             _demand(min(rounds) >= round, f"batch {batch} is of round {rounds}, and {round} was acknowledged")
             row = random_row.randrange(min(acknowledged, documents.batches) * BATCH)
             _demand(len(docs.search(documents.vectors[row], k=3)) == 3, "fewer hits than k")
-        time.sleep(0.002)
+        time.sleep(0.02)  # leaves the processors to the writer
     store.close()
     print(len(versions))
 
 
-def check(folder: Path, spec: str) -> None:
-    """What a fresh process finds after a kill."""
-    documents, board = Documents(spec), Board(folder / "board")
+def check(folder: Path, share: float) -> None:
+    """What a fresh process finds after a kill; texts and vectors of a share of the batches, and of the newest."""
+    documents, board = Documents.of_run(folder), Board(folder / "board")
     acknowledged = board.acknowledged
     with lamina.open(folder / "store", create=acknowledged == 0, log_limit=documents.log_limit) as store:
         store.verify()
         _demand(not any((folder / "store" / "scratch").iterdir()), "the scratch folder was not swept")
         there = "docs" in store.list_collections()
         _demand(there or acknowledged == 0, "the collection is gone")
-        written = _compare(documents, store.get_collection("docs"), acknowledged) if there else 0
+        written = _compare(documents, store.get_collection("docs"), share) if there else 0
         _demand(written - acknowledged in (0, 1), f"{written} batches are there, {acknowledged} were acknowledged")
     board.acknowledged = written  # one that was written whole and not acknowledged counts from now on
 
 
-def _compare(documents: Documents, docs: lamina.Collection, acknowledged: int) -> int:
-    """Compares every record; returns how many batches were written over all rounds."""
+def _compare(documents: Documents, docs: lamina.Collection, share: float) -> int:
+    """Compares each record's round, and all else of some; returns how many batches were written over all rounds."""
     rounds = np.full(documents.batches * BATCH, -1)
     row_of = {id: row for row, id in enumerate(documents.ids)}
-    for found in docs.scan(batch_size=5000):
+    for found in docs.scan(batch_size=5000, include=["metadata"]):
         rows = np.array([row_of[id] for id in found.ids])
         _demand((rounds[rows] == -1).all() and len(set(rows.tolist())) == len(rows), "an id twice")
-        metadata, content = found.metadata, found.content
+        metadata = found.metadata
         assert metadata is not None
-        assert content is not None
         rounds[rows] = [entry["round"] for entry in metadata]
         _demand([entry["source"] for entry in metadata] == [documents.sources[row] for row in rows], "another source")
-        _demand(content == [documents.texts[row] for row in rows], "another text")
-        _demand(np.array_equal(found.vectors, documents.vectors[rows]), "another vector")
     by_batch = rounds.reshape(documents.batches, BATCH)
     _demand((by_batch == by_batch[:, :1]).all(), "a batch in part")
     written = int((by_batch[:, 0] + 1).sum())
     expected = np.full(documents.batches, written // documents.batches - 1)
     expected[: written % documents.batches] += 1
     _demand(np.array_equal(by_batch[:, 0], expected), f"batches are not in order: {by_batch[:, 0].tolist()}")
+    newest = {number % documents.batches for number in range(max(0, written - 5), written)}
+    for number in range(min(written, documents.batches)):
+        if number in newest or random.random() < share:
+            _compare_whole(documents, docs, documents.batch(number))
     return written
+
+
+def _compare_whole(documents: Documents, docs: lamina.Collection, rows: slice) -> None:
+    found = docs.get(documents.ids[rows], include=["content", "vectors"])
+    _demand(len(found) == BATCH, f"{len(found)} records of a batch")
+    _demand(found.content == documents.texts[rows], "another text")
+    _demand(np.array_equal(found.vectors, documents.vectors[rows]), "another vector")
 
 
 def _open_when_there(path: Path) -> lamina.Store:
@@ -210,8 +232,9 @@ class Loop:
     """The parent: starts, kills, checks."""
 
     def __init__(self, folder: Path, spec: str, seed: int) -> None:
-        self.folder, self.spec = folder, spec
+        self.folder = folder
         self.documents = Documents(spec)
+        self.documents.keep(folder)
         self.random = random.Random(seed)
         self.board = Board(folder / "board", make=True)
         self.kills: Counter[str] = Counter()
@@ -222,11 +245,11 @@ class Loop:
         plan = self._plan(kills)
         for number, hook in enumerate(plan, 1):
             self._one_kill(hook)
-            self._run("check")
+            self._run("check", "1" if number % 10 == 0 else "0.03")
             print(f"{number}/{kills}: {hook}, {self.board.acknowledged} batches", file=sys.stderr)
         end = max(self.board.acknowledged + 1, self.documents.batches + 1)
         self._run("write", "", str(end))
-        self._run("check")
+        self._run("check", "1")
         self.board.stop = True
         seen = [int(self._finish(reader)) for reader in readers]
         return {"kills": dict(self.kills), "batches": end, "versions seen by readers": seen}
@@ -270,8 +293,6 @@ class Loop:
             role,
             "--folder",
             str(self.folder),
-            "--docs",
-            self.spec,
             *arguments,
         ]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -295,11 +316,11 @@ def main() -> None:
     parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.role == "write":
-        write(arguments.folder, arguments.docs, arguments.rest[0], int(arguments.rest[1]))
+        write(arguments.folder, arguments.rest[0], int(arguments.rest[1]))
     elif arguments.role == "read":
-        read(arguments.folder, arguments.docs)
+        read(arguments.folder)
     elif arguments.role == "check":
-        check(arguments.folder, arguments.docs)
+        check(arguments.folder, float(arguments.rest[0]))
     else:
         with tempfile.TemporaryDirectory(prefix="lamina-kill-") as folder:
             started = time.monotonic()
