@@ -34,4 +34,7 @@ LockedError::LockedError(std::string at, int64_t holder_pid, std::string holder_
       pid(holder_pid),
       host(std::move(holder_host)) {}
 
+LockedError::LockedError(std::string at, const std::string& why)
+    : Error(at + ": " + why), path(std::move(at)), pid(0) {}
+
 }  // namespace lamina

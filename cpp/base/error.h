@@ -87,10 +87,11 @@ class StorageError : public Error {
   const std::string path;
 };
 
-// Another process (or handle) holds the writer's lock.
+// Another process (or handle) holds the writer's lock, or reads what is to be removed.
 class LockedError : public Error {
  public:
   LockedError(std::string path, int64_t pid, std::string host);
+  LockedError(std::string path, const std::string& why);  // by somebody whom nobody knows: pid 0
 
   const std::string path;
   const int64_t pid;

@@ -7,7 +7,8 @@
 namespace lamina {
 namespace {
 
-constexpr size_t kLeastCollectionBytes = 8 + 4 + 8 + 48 + 4;
+constexpr size_t kLeastCollectionBytes = 8 + 4 + 4 * 8 + 48 + 4;
+constexpr size_t kLeastTagBytes = 4 + 3 * 8 + 48 + 4;
 
 void write_log(ByteWriter& out, const LogWitness& log) {
   out.u64(log.number);
@@ -42,10 +43,31 @@ std::vector<Root::Collection> read_collections(ByteReader& in) {
     collection.name = in.string();
     if (!names.insert(collection.name).second) in.corrupt("each name once", "'" + collection.name + "' again");
     collection.version = in.u64();
+    collection.time_us = in.i64();
+    collection.since = in.u64();
+    collection.lineage = in.u64();
     collection.manifest = read_ref(in);
     collection.extensions = read_extensions(in);
   }
   return collections;
+}
+
+std::vector<Root::Tag> read_tags(ByteReader& in, const std::vector<Root::Collection>& collections) {
+  std::vector<Root::Tag> tags(read_count(in, kLeastTagBytes));
+  std::set<uint64_t> ids;
+  for (const Root::Collection& collection : collections) ids.insert(collection.id);
+  std::set<std::pair<uint64_t, std::string>> names;
+  for (Root::Tag& tag : tags) {
+    tag.name = in.string();
+    tag.collection = in.u64();
+    if (!ids.contains(tag.collection)) in.corrupt("a tag of a collection", std::to_string(tag.collection));
+    if (!names.emplace(tag.collection, tag.name).second) in.corrupt("each tag once", "'" + tag.name + "' again");
+    tag.version = in.u64();
+    tag.time_us = in.i64();
+    tag.manifest = read_ref(in);
+    tag.extensions = read_extensions(in);
+  }
+  return tags;
 }
 
 }  // namespace
@@ -67,8 +89,20 @@ std::vector<std::byte> encode_root(const Root& root) {
     payload.u64(collection.id);
     payload.string(collection.name);
     payload.u64(collection.version);
+    payload.i64(collection.time_us);
+    payload.u64(collection.since);
+    payload.u64(collection.lineage);
     write_ref(payload, collection.manifest);
     write_extensions(payload, collection.extensions);
+  }
+  payload.u32(static_cast<uint32_t>(root.tags.size()));
+  for (const Root::Tag& tag : root.tags) {
+    payload.string(tag.name);
+    payload.u64(tag.collection);
+    payload.u64(tag.version);
+    payload.i64(tag.time_us);
+    write_ref(payload, tag.manifest);
+    write_extensions(payload, tag.extensions);
   }
   write_extensions(payload, root.extensions);
   return seal_document(DocumentKind::kRoot, payload.view());
@@ -88,6 +122,7 @@ Root decode_root(const Document& document, const std::string& file) {
   root.settings = in.string();
   root.log = read_log(in);
   root.collections = read_collections(in);
+  root.tags = read_tags(in, root.collections);
   root.extensions = read_extensions(in);
   in.expect_end();
   return root;

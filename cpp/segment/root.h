@@ -25,9 +25,23 @@ struct Root {
     uint64_t id = 0;
     std::string name;
     uint64_t version = 0;  // the last that touched it, among those in its manifest
+    int64_t time_us = 0;   // of that version
+    uint64_t since = 0;    // manifest and log together give every version of it from this one on
+    uint64_t lineage = 0;  // the id of the first of the collections that branched from each other: its own or another's
     FileRef manifest;
     Extensions extensions;
     bool operator==(const Collection&) const = default;
+  };
+
+  // A version with a name, kept until it is taken off.
+  struct Tag {
+    std::string name;
+    uint64_t collection = 0;  // one of the root's
+    uint64_t version = 0;
+    int64_t time_us = 0;
+    FileRef manifest;  // has every row of that version: no log is needed
+    Extensions extensions;
+    bool operator==(const Tag&) const = default;
   };
 
   StoreId store{};
@@ -41,6 +55,7 @@ struct Root {
   std::string settings;
   LogWitness log;
   std::vector<Collection> collections;  // no id and no name twice
+  std::vector<Tag> tags;                // no name twice in a collection
   Extensions extensions;
   bool operator==(const Root&) const = default;
 };

@@ -1,6 +1,7 @@
 #include "store/catalog.h"
 
 #include <mutex>
+#include <set>
 
 #include "base/error.h"
 
@@ -36,12 +37,15 @@ std::vector<std::shared_ptr<CollectionHandle>> Catalog::handles() const {
 
 void Catalog::set(const Collections& collections) {
   std::map<std::string, std::shared_ptr<CollectionState>> next;
-  for (const auto& [id, collection] : collections) next.emplace(collection->name(), collection);
+  std::set<std::shared_ptr<CollectionHandle>> there;
+  for (const auto& [id, collection] : collections) {
+    next.emplace(collection->name(), collection);
+    there.insert(collection->handle);
+  }
   const std::unique_lock lock(mutex_);
   by_name_.swap(next);
   for (const auto& [name, collection] : next) {
-    const auto still = by_name_.find(name);
-    if (still == by_name_.end() || still->second->handle != collection->handle) collection->handle->drop();
+    if (!there.contains(collection->handle)) collection->handle->drop();
   }
 }
 

@@ -74,6 +74,7 @@ CollectionState::CollectionState(OpenFiles& open_files, const Root::Collection& 
     : id(entry.id),
       manifest_ref(entry.manifest),
       version(entry.version),
+      time_us(entry.time_us),
       handle(std::make_shared<CollectionHandle>(entry.name)),
       files_(&open_files),
       pin_(std::move(pin)),
@@ -154,12 +155,14 @@ void CollectionState::take(LogFrames log) {
   if (opened()) replay(*this, log.frames, log.file);
   in_log = true;
   last_frame = log.frames.back().version;
+  if (last_frame > version) time_us = log.frames.back().time_us;
   version = std::max(version, last_frame);
   if (!opened()) pending_.push_back(std::move(log));
 }
 
 void CollectionState::go_on(const Root::Collection& entry, std::shared_ptr<const void> pin) {
   const std::lock_guard lock(opening_);
+  if (entry.version > version) time_us = entry.time_us;
   version = std::max(version, entry.version);
   if (!opened()) pin_.swap(pin);
 }
@@ -200,6 +203,14 @@ std::shared_ptr<CollectionState> open_collection(OpenFiles& files, const Root::C
   auto state = std::make_shared<CollectionState>(files, entry, nullptr);
   state->open();
   return state;
+}
+
+void adopt_rows(CollectionState& to, const CollectionState& from) {
+  to.manifest.records = from.manifest.records;
+  to.served().segments = from.served().segments;
+  to.next_rid = to.manifest.next_rid = std::max(to.next_rid, from.next_rid);
+  to.records = std::make_unique<RecordSet>(to.spec->id_kind.value_or(IdKind::kInt), from.records->view()->parts);
+  to.vectors = std::make_unique<VectorSet>(to.spec->vectors, from.vectors->view()->parts);
 }
 
 }  // namespace lamina

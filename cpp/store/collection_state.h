@@ -24,7 +24,10 @@ class CollectionHandle final : public Collection {
  public:
   explicit CollectionHandle(std::string name) : name_(std::move(name)) {}
 
-  const std::string& name() const override { return name_; }
+  std::string name() const override {
+    const std::lock_guard lock(mutex_);
+    return name_;
+  }
   std::shared_ptr<const Snapshot> snapshot() const override;
   std::shared_ptr<const Snapshot> opened() const override {
     const std::lock_guard lock(mutex_);
@@ -41,10 +44,14 @@ class CollectionHandle final : public Collection {
     close();
   }
   void close() { expect(nullptr); }  // what is not opened by now never will be
+  void rename(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    name_ = name;
+  }
 
  private:
-  const std::string name_;
-  mutable std::mutex mutex_;  // held to copy pointers, never for longer
+  mutable std::mutex mutex_;  // held to copy pointers or a name, never for longer
+  std::string name_;
   std::shared_ptr<const Snapshot> snapshot_;
   std::shared_ptr<CollectionState> expected_;  // null: there is a snapshot, or the store is closed
   std::atomic<bool> dropped_ = false;
@@ -68,11 +75,12 @@ struct CollectionState : std::enable_shared_from_this<CollectionState> {
   uint64_t id;
   FileRef manifest_ref;
   uint64_t version;         // the last that touched the collection
+  int64_t time_us = 0;      // of that version
   uint64_t last_frame = 0;  // version of the last frame that was taken
   bool in_log = false;      // the log has frames of it
   std::shared_ptr<CollectionHandle> handle;
 
-  const std::string& name() const { return handle->name(); }
+  std::string name() const { return handle->name(); }
   // Structure and digests are checked, and the frames that were taken applied, on the first call; then it is shown to
   // whoever expects it. After a failure it is not opened. CorruptionError, FormatVersionError.
   void open();
@@ -115,5 +123,8 @@ using Collections = std::map<uint64_t, std::shared_ptr<CollectionState>>;  // by
 
 // What `entry` of a root means, opened. CorruptionError, FormatVersionError.
 std::shared_ptr<CollectionState> open_collection(OpenFiles& files, const Root::Collection& entry);
+// Gives `to` the rows of `from`, whose manifest has all of them, and leaves its rids unused. `to.manifest` is changed,
+// and still to be published.
+void adopt_rows(CollectionState& to, const CollectionState& from);
 
 }  // namespace lamina

@@ -123,6 +123,7 @@ void Writer::append(Request& request, std::vector<CollectionState*>& touched) {
   for (size_t i = 0; i < operations.size(); ++i) {
     CollectionState& collection = transaction.collection(i);
     collection.version = collection.last_frame = ledger_->version();
+    collection.time_us = now;
     collection.in_log = true;
     if (std::find(touched.begin(), touched.end(), &collection) == touched.end()) touched.push_back(&collection);
   }

@@ -43,8 +43,7 @@ Ledger::Ledger(OpenFiles& files, const RootStore& roots, FileNumbers& numbers, s
       root_digest_(root.digest),
       log_(std::move(log)),
       version_(version),
-      durable_version_(version),
-      garbage_(files, roots) {}
+      durable_version_(version) {}
 
 void Ledger::require_sound() const {
   if (poison_.empty()) return;
@@ -132,7 +131,6 @@ void Ledger::publish(Root next, NewFiles& files, std::unique_ptr<Log> fresh) {
     } catch (const Error&) {  // what was asked for is done; what comes next fails
     }
   }
-  sweep(false);
 }
 
 void Ledger::publish_or_poison(const Root& next, NewFiles& files) {
@@ -147,16 +145,6 @@ void Ledger::publish_or_poison(const Root& next, NewFiles& files) {
     }
     throw;
   }
-}
-
-uint64_t Ledger::sweep(bool scratch_too) {
-  uint64_t swept = 0;
-  try {
-    swept += garbage_.sweep(root_, numbers_.unsettled());
-    if (scratch_too) swept += garbage_.sweep_scratch();
-  } catch (const Error&) {  // what is left is swept another time
-  }
-  return swept;
 }
 
 }  // namespace lamina

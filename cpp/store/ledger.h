@@ -11,7 +11,6 @@
 
 #include "segment/log_format.h"
 #include "store/files.h"
-#include "store/garbage.h"
 #include "store/log.h"
 #include "store/root_store.h"
 
@@ -47,13 +46,11 @@ class Ledger {
 
   // A root like the newest, to be changed and published. It takes a version of its own if `takes_version`.
   Root next_root(bool takes_version) const;
-  // Makes `next` the newest root, with all of the log before it durable, and sweeps what it no longer names.
+  // Makes `next` the newest root, with all of the log before it durable. What it no longer names stays.
   // `fresh`, if any, becomes the log: it is durable, and what of the present one it lacks is in `next`. `files` are
   // kept if all goes well.
   void publish(Root next, NewFiles& files, std::unique_ptr<Log> fresh = nullptr);
 
-  // Removes leftovers; failures count for nothing. Returns how many there were.
-  uint64_t sweep(bool scratch_too);
   void release_lock() { lock_.reset(); }
   // In a forked child: the lock stays with the parent.
   void abandon_lock() {
@@ -72,7 +69,6 @@ class Ledger {
   std::unique_ptr<Log> log_;
   uint64_t version_;
   uint64_t durable_version_;
-  Garbage garbage_;
   std::string poison_;
 };
 

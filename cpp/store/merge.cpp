@@ -91,6 +91,7 @@ Merge::Merge(Workshop& shop, std::shared_ptr<CollectionState> collection, const 
       collection_(std::move(collection)),
       plan_(plan),
       manifest_before_(collection_->manifest),
+      version_before_(collection_->version),
       records_before_(parts_of(*collection_->records->view(), plan.records)),
       vectors_before_(parts_of(*collection_->vectors->view(), plan.vectors)),
       added_(shop.open, shop.numbers),
@@ -112,10 +113,12 @@ bool Merge::publish() {
   const std::vector<SegmentRef> vectors_gone = refs_of(manifest_before_.generations.front().segments, plan_.vectors);
   if (!replace_refs(manifest.records, records_gone, records_)) return false;
   if (!replace_refs(manifest.generations.front().segments, vectors_gone, vectors_)) return false;
-  if (manifest.version != manifest_before_.version) write_died_since(manifest);
+  const bool sealed_since = manifest.version != manifest_before_.version;
+  if (sealed_since) write_died_since(manifest);
   Root root = shop_.ledger.next_root(false);
   const FileRef ref = files_.write_manifest(manifest);
-  enter(root, *collection_, collection_->version, ref);
+  // The rows that had died are gone, and where there is a bitmap, those that have died since.
+  enter(root, *collection_, ref, sealed_since ? collection_->version : version_before_);
   shop_.ledger.publish(std::move(root), added_);
   try {
     collection_->manifest = std::move(manifest);

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "store/garbage.h"
 #include "store/ledger.h"
 #include "store/replay.h"
 #include "store/stats.h"
@@ -94,13 +95,17 @@ Collections Reader::collections_for(const StoredRoot& stored, uint64_t* from) {
       const auto known = state_->collections.find(entry.id);
       if (known != state_->collections.end() && known->second->manifest_ref == entry.manifest) {
         known->second->go_on(entry, stored.pin);
+        known->second->handle->rename(entry.name);
         collections.insert(*known);
         continue;
       }
     }
     const auto fresh = std::make_shared<CollectionState>(files_, entry, stored.pin);
     std::shared_ptr<CollectionHandle>& handle = handles_[entry.id];
-    if (handle) fresh->handle = handle;
+    if (handle) {
+      handle->rename(entry.name);
+      fresh->handle = handle;
+    }
     handle = fresh->handle;
     collections[entry.id] = fresh;
     all_known = false;
@@ -144,6 +149,13 @@ std::shared_ptr<Collection> Reader::create_collection(const std::string&, const 
 void Reader::drop_collection(const std::string&) { refuse(); }
 std::vector<WriteResult> Reader::write(std::span<const WriteOp>) { refuse(); }
 void Reader::sync() { refuse(); }
+void Reader::rename_collection(const std::string&, const std::string&, bool) { refuse(); }
+uint64_t Reader::tag(const std::string&, const std::string&, const VersionRef&) { refuse(); }
+void Reader::untag(const std::string&, const std::string&) { refuse(); }
+uint64_t Reader::rollback(const std::string&, const VersionRef&) { refuse(); }
+std::shared_ptr<Collection> Reader::branch(const std::string&, const std::string&, const VersionRef&) { refuse(); }
+PurgeReport Reader::purge(const std::string&, const Ids&) { refuse(); }
+CleanupReport Reader::cleanup(int64_t) { refuse(); }
 void Reader::seal() { refuse(); }
 void Reader::optimize(const std::string&, int) { refuse(); }
 bool Reader::maintain(int) { return false; }
@@ -159,6 +171,24 @@ std::vector<std::string> Reader::collections() const {
   require_open();
   return catalog_.names();
 }
+
+History Reader::history_of(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  require_open();
+  const auto handle = catalog_.find(name);
+  if (!state_) load();
+  for (const auto& [id, collection] : state_->collections) {
+    if (collection->handle != handle) continue;
+    return {files_, roots_, {state_->root, state_->position, state_->version}, id, handle->snapshot()};
+  }
+  throw NotFoundError("there is no collection '" + name + "'");
+}
+
+std::shared_ptr<const Snapshot> Reader::snapshot(const std::string& name, const VersionRef& wanted) {
+  return history_of(name).snapshot(wanted);
+}
+
+std::vector<VersionInfo> Reader::versions(const std::string& name) { return history_of(name).versions(); }
 
 VerifyReport Reader::verify() {
   std::optional<StoredRoot> pinned;
@@ -181,18 +211,22 @@ VerifyReport Reader::verify() {
 
 StoreStats Reader::stats() const {
   StoreStats stats;
+  std::optional<Root> newest;
   {
     const std::lock_guard lock(mutex_);
     require_open();
     stats.version = catalog_.version();
     if (state_) stats.log_bytes = state_->position;
     if (state_) {
+      newest = state_->root.root;
       for (const auto& [id, collection] : state_->collections) {
         collection->open();
         add_bytes(stats, *collection);
       }
     }
   }
+  OpenFiles files(files_.fs(), paths_, files_.hasher());
+  if (newest) stats.history_bytes = Garbage(files, roots_).history_bytes(*newest);
   for (const auto& handle : catalog_.handles()) stats.collections.push_back(count_rows(*handle));
   return stats;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "store/catalog.h"
+#include "store/history.h"
 #include "store/loading.h"
 #include "store/root_store.h"
 #include "store/store.h"
@@ -21,7 +22,17 @@ class Reader final : public Store {
   std::shared_ptr<Collection> collection(const std::string& name) const override;
   std::vector<std::string> collections() const override;
   void drop_collection(const std::string& name) override;
+  void rename_collection(const std::string& from, const std::string& to, bool replace) override;
   std::vector<WriteResult> write(std::span<const WriteOp> operations) override;
+  std::shared_ptr<const Snapshot> snapshot(const std::string& name, const VersionRef& wanted) override;
+  std::vector<VersionInfo> versions(const std::string& name) override;
+  uint64_t tag(const std::string& name, const std::string& tag, const VersionRef& wanted) override;
+  void untag(const std::string& name, const std::string& tag) override;
+  std::shared_ptr<Collection> branch(const std::string& name, const std::string& branch,
+                                     const VersionRef& wanted) override;
+  uint64_t rollback(const std::string& name, const VersionRef& wanted) override;
+  PurgeReport purge(const std::string& name, const Ids& ids) override;
+  CleanupReport cleanup(int64_t older_than_us) override;
   void sync() override;
   bool reload() override;
   void seal() override;
@@ -44,6 +55,7 @@ class Reader final : public Store {
 
   void require_open() const;
   [[noreturn]] void refuse() const;
+  History history_of(const std::string& name);
   void load();
   // False: a writer published meanwhile, try again. `seq` becomes that of the root which was tried.
   bool try_load(uint64_t* seq);

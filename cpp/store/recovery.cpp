@@ -13,6 +13,7 @@
 
 #include "base/mutant.h"
 #include "segment/format.h"
+#include "store/garbage.h"
 
 namespace lamina {
 namespace {
@@ -95,6 +96,8 @@ Recovered recover(OpenFiles& files, const RootStore& roots, FileNumbers& numbers
   replay(loaded, root, recovered.collections);
   recovered.report = report_on(loaded, root);
 
+  recovered.report.files_swept = sweep_leftovers(files, root.next_file);
+
   NewFiles added(files, numbers);
   const bool durable = root.log.clean || (loaded.scan.frames.empty() && loaded.cut == 0) ||
                        is_off("copy of a log that may not be durable");
@@ -102,7 +105,6 @@ Recovered recover(OpenFiles& files, const RootStore& roots, FileNumbers& numbers
       durable ? Log::reopen(files.fs(), files.paths(), loaded.header, loaded.scan) : copy_log(files, added, loaded);
   recovered.ledger = std::make_unique<Ledger>(files, roots, numbers, std::move(lock), std::move(stored), std::move(log),
                                               loaded.scan.version(root.version));
-  recovered.report.files_swept = recovered.ledger->sweep(true);
   if (!durable) recovered.ledger->publish(recovered.ledger->next_root(false), added);
   recovered.ledger->show();
   for (const auto& [id, collection] : recovered.collections) collection->show();

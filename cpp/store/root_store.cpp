@@ -63,12 +63,4 @@ Digest RootStore::publish(const Root& root, bool* published) const {
   return hasher_.digest(bytes);
 }
 
-std::vector<uint64_t> RootStore::remove_before(uint64_t seq) const {
-  std::vector<uint64_t> left;
-  for (const uint64_t old : list()) {
-    if (old < seq && !fs_.try_lock_and_remove(paths_.root_file(old))) left.push_back(old);
-  }
-  return left;
-}
-
 }  // namespace lamina

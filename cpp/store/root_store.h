@@ -32,8 +32,6 @@ class RootStore {
 
   // Makes `root` durable as the newest. After a failure `published` tells whether it may be there nevertheless.
   Digest publish(const Root& root, bool* published) const;
-  // Removes the roots before `seq` that nobody holds, and returns those that are left.
-  std::vector<uint64_t> remove_before(uint64_t seq) const;
 
  private:
   FileSystem& fs_;

@@ -1,16 +1,21 @@
 #include "base/error.h"
 #include "store/structure.h"
 
+#include <algorithm>
+
 namespace lamina {
 
-void enter(Root& root, const CollectionState& collection, uint64_t version, const FileRef& manifest) {
-  for (Root::Collection& entry : root.collections) {
-    if (entry.id != collection.id) continue;
-    entry.version = version;
-    entry.manifest = manifest;
-    return;
+Root::Collection& enter(Root& root, const CollectionState& collection, const FileRef& manifest, uint64_t since) {
+  auto entry = std::ranges::find(root.collections, collection.id, &Root::Collection::id);
+  if (entry == root.collections.end()) {
+    Root::Collection added{.id = collection.id, .name = collection.name(), .lineage = collection.id};
+    entry = root.collections.insert(entry, std::move(added));
   }
-  root.collections.push_back({collection.id, collection.name(), version, manifest, {}});
+  entry->version = collection.version;
+  entry->time_us = collection.time_us;
+  entry->since = since;
+  entry->manifest = manifest;
+  return *entry;
 }
 
 Seal::Seal(Workshop& shop)
@@ -23,53 +28,61 @@ Seal::Seal(Workshop& shop)
     if (!collection->in_log) continue;
     collection->open_to_write();
     if (!collection->unsealed()) continue;
-    if (const auto part = collection->vectors->freeze_head(0)) collection->vectors->replace_head(part);
-    collection->show();
-    Sealed& sealed = sealed_.emplace_back();
-    sealed.collection = collection;
-    sealed.manifest_before = collection->manifest_ref;
-    sealed.manifest = collection->manifest;
-    sealed.manifest.version = collection->last_frame;
-    sealed.manifest.next_rid = collection->next_rid;
-    sealed.manifest.id_kind = collection->spec->id_kind;
-    sealed.manifest.settings = collection->spec->settings;
-    sealed.records_before = collection->records->view();
-    sealed.vectors_before = collection->vectors->view();
+    sealed_.push_back(note(collection));
   }
+}
+
+Seal::Sealed Seal::note(const std::shared_ptr<CollectionState>& collection) {
+  if (const auto part = collection->vectors->freeze_head(0)) collection->vectors->replace_head(part);
+  collection->show();
+  Sealed sealed;
+  sealed.collection = collection;
+  sealed.manifest_before = collection->manifest_ref;
+  sealed.manifest = collection->manifest;
+  sealed.manifest.version = sealed.since = collection->last_frame;
+  sealed.manifest.next_rid = collection->next_rid;
+  sealed.manifest.id_kind = collection->spec->id_kind;
+  sealed.manifest.settings = collection->spec->settings;
+  sealed.records_before = collection->records->view();
+  sealed.vectors_before = collection->vectors->view();
+  return sealed;
 }
 
 void Seal::build() {
   const LogHeader next{log_.store, added_.add_log(), log_.timeline};
   next_log_ = Log::create(shop_.open.fs(), shop_.open.paths(), next);
-  for (Sealed& sealed : sealed_) {
-    const Generation& served = sealed.manifest.generations.front();
-    sealed.records = files_.write_records(head_of(*sealed.records_before));
-    const View& vectors = *sealed.vectors_before;
-    for (size_t i = served.segments.size(); i < vectors.parts.size(); ++i) {
-      sealed.in_memory.push_back(vectors.parts[i].part);
-      sealed.vectors.push_back(files_.write_vectors(vectors.parts[i].part, served));
-      files_.write_deleted(sealed.vectors.back().ref, vectors.parts[i].deleted);
-    }
-    write_manifest(sealed, sealed.manifest, *sealed.records_before, vectors);
+  for (Sealed& sealed : sealed_) write(sealed, files_);
+}
+
+void Seal::write(Sealed& sealed, SegmentFiles& files) {
+  const Generation& served = sealed.manifest.generations.front();
+  sealed.records = files.write_records(head_of(*sealed.records_before));
+  const View& vectors = *sealed.vectors_before;
+  for (size_t i = served.segments.size(); i < vectors.parts.size(); ++i) {
+    sealed.in_memory.push_back(vectors.parts[i].part);
+    sealed.vectors.push_back(files.write_vectors(vectors.parts[i].part, served));
+    files.write_deleted(sealed.vectors.back().ref, vectors.parts[i].deleted);
   }
+  write_manifest(sealed, files, sealed.manifest, *sealed.records_before, vectors);
 }
 
 // `manifest` with the new segments, and with what has died in the old ones by these views.
-void Seal::write_manifest(Sealed& sealed, Manifest manifest, const RecordView& records, const View& vectors) {
+void Seal::write_manifest(Sealed& sealed, SegmentFiles& files, Manifest manifest, const RecordView& records,
+                          const View& vectors) {
   manifest.version = sealed.manifest.version;
   manifest.next_rid = sealed.manifest.next_rid;
   manifest.id_kind = sealed.manifest.id_kind;
   manifest.settings = sealed.manifest.settings;
   Generation& served = manifest.generations.front();
   for (size_t i = 0; i < manifest.records.size(); ++i) {
-    files_.write_deleted(manifest.records[i], records.parts[i].deleted);
+    files.write_deleted(manifest.records[i], records.parts[i].deleted);
   }
   for (size_t i = 0; i < served.segments.size(); ++i) {
-    files_.write_deleted(served.segments[i], vectors.parts[i].deleted);
+    files.write_deleted(served.segments[i], vectors.parts[i].deleted);
   }
   if (sealed.records.opened) manifest.records.push_back(sealed.records.ref);
   for (const WrittenSegment<Part>& written : sealed.vectors) served.segments.push_back(written.ref);
-  sealed.manifest_ref = files_.write_manifest(manifest);
+  sealed.manifest_ref = files.write_manifest(manifest);
   sealed.manifest = std::move(manifest);
 }
 
@@ -106,9 +119,10 @@ bool Seal::publish() {
   for (Sealed& sealed : sealed_) {
     const CollectionState& collection = *sealed.collection;
     if (collection.manifest_ref != sealed.manifest_before) {  // merged meanwhile
-      write_manifest(sealed, collection.manifest, *collection.records->view(), *collection.vectors->view());
+      write_manifest(sealed, files_, collection.manifest, *collection.records->view(), *collection.vectors->view());
+      sealed.since = collection.version;  // what has died by now is in its bitmaps
     }
-    enter(root, collection, collection.version, sealed.manifest_ref);
+    enter(root, collection, sealed.manifest_ref, sealed.since);
   }
   shop_.ledger.publish(std::move(root), added_, std::move(next_log_));
   try {
@@ -129,6 +143,13 @@ void Seal::replace_heads(Sealed& sealed) {
     collection.vectors->replace_part(*sealed.in_memory[i], sealed.vectors[i].opened);
   }
   collection.show();
+}
+
+void Seal::apart(const std::shared_ptr<CollectionState>& collection, SegmentFiles& files) {
+  if (!collection->unsealed()) return;
+  Sealed sealed = note(collection);
+  write(sealed, files);
+  replace_heads(sealed);
 }
 
 void seal(Workshop& shop) {

@@ -38,6 +38,7 @@ struct StoreOptions {
   // seal that is under way: a reopen replays at most 2 * log_limit and the writes that were under way at that point,
   // unless sealing failed.
   uint64_t log_limit = uint64_t{64} << 20;
+  int64_t keep_versions_us = int64_t{24} * 3600 * 1000000;  // how long a version can be had once there is a newer one
 };
 
 // What is fixed when a collection is made, but for the kind of ids and the settings. `settings` and `model` are the
@@ -56,13 +57,34 @@ struct Snapshot {
   std::shared_ptr<const CollectionSpec> spec;
   std::shared_ptr<const RecordView> records;
   std::shared_ptr<const View> vectors;  // of the served generation
+  std::shared_ptr<const void> pin;      // of an older version: while it is held, nothing that it needs is removed
+};
+
+// Which version of a collection: at most one of the three; none: the newest.
+struct VersionRef {
+  std::optional<uint64_t> version;  // as the collection was at this version of the store
+  std::optional<std::string> tag;
+  std::optional<int64_t> time_us;  // the newest at or before this time
+};
+
+struct VersionInfo {
+  uint64_t version = 0;
+  int64_t time_us = 0;
+  std::vector<std::string> tags;
+};
+
+// What was removed. `pinned`: older versions that should have gone, and were held by a reader.
+struct CleanupReport {
+  uint64_t files = 0;
+  uint64_t bytes = 0;
+  uint64_t pinned = 0;
 };
 
 // Its store outlives it.
 class Collection {
  public:
   virtual ~Collection() = default;
-  virtual const std::string& name() const = 0;
+  virtual std::string name() const = 0;  // another one once it is renamed
   // The newest acknowledged. The first call opens the collection's files: CorruptionError, FormatVersionError, and
   // ClosedError once the store is closed; later ones copy a pointer.
   virtual std::shared_ptr<const Snapshot> snapshot() const = 0;
@@ -127,6 +149,7 @@ struct StoreStats {
   uint64_t record_bytes = 0;
   uint64_t vector_bytes = 0;
   uint64_t other_bytes = 0;
+  uint64_t history_bytes = 0;  // of files that only older versions and tags need; in none of the others
   struct OfCollection {
     std::string name;
     uint64_t records = 0, vectors = 0, owed = 0, stale = 0;
@@ -134,6 +157,11 @@ struct StoreStats {
     uint64_t dead_records = 0, dead_vectors = 0;
   };
   std::vector<OfCollection> collections;
+};
+
+struct PurgeReport {
+  uint64_t deleted = 0;  // records of the collection itself
+  uint64_t version = 0;  // of the collection, now
 };
 
 class Store {
@@ -147,11 +175,30 @@ class Store {
   virtual std::shared_ptr<Collection> create_collection(const std::string& name, const CollectionSpec& spec) = 0;
   virtual std::shared_ptr<Collection> collection(const std::string& name) const = 0;  // NotFoundError
   virtual std::vector<std::string> collections() const = 0;
-  virtual void drop_collection(const std::string& name) = 0;
+  virtual void drop_collection(const std::string& name) = 0;  // with its tags
+  // Handles go on under the new name. With `replace` a collection that has that name goes; its tags go over.
+  virtual void rename_collection(const std::string& from, const std::string& to, bool replace) = 0;
 
   // All operations in order, as one version, whole or not at all.
   virtual std::vector<WriteResult> write(std::span<const WriteOp> operations) = 0;
   virtual void sync() = 0;
+
+  // Versions. A collection or version that cannot be had is NotFoundError, which names those that can.
+  virtual std::shared_ptr<const Snapshot> snapshot(const std::string& name, const VersionRef& wanted) = 0;
+  virtual std::vector<VersionInfo> versions(const std::string& name) = 0;  // ascending
+  // A tag keeps a version until it is taken off; its name is once in a collection. Returns the version.
+  virtual uint64_t tag(const std::string& name, const std::string& tag, const VersionRef& wanted) = 0;
+  virtual void untag(const std::string& name, const std::string& tag) = 0;
+  // A new collection that begins as a version of this one, with the same files.
+  virtual std::shared_ptr<Collection> branch(const std::string& name, const std::string& branch,
+                                             const VersionRef& wanted) = 0;
+  // A new version with the records of an older one; returns it. Settings stay as they are.
+  virtual uint64_t rollback(const std::string& name, const VersionRef& wanted) = 0;
+  // Deletes the records of these ids, and takes them out of every version, tag and branch and out of every file:
+  // versions that cannot be rewritten are given up. LockedError while a reader holds one that has any; then nothing has
+  // changed. After another failure some may be left in older files: purge again.
+  virtual PurgeReport purge(const std::string& name, const Ids& ids) = 0;
+  virtual CleanupReport cleanup(int64_t older_than_us) = 0;  // ends the history before that, of all collections
 
   virtual bool reload() = 0;  // a reader moves to the newest acknowledged version; true if it moved
   virtual void seal() = 0;    // the heads become segments; the log begins anew

@@ -17,8 +17,9 @@ struct Workshop {
   const RecordCodec& codec;
 };
 
-// Makes `manifest` that of the collection in `root`; adds the collection if it is new.
-void enter(Root& root, const CollectionState& collection, uint64_t version, const FileRef& manifest);
+// Makes `manifest`, which with the log gives every version from `since` on, that of the collection in `root`; adds the
+// collection if it is new. Version and time are those of the collection: change them in what is returned.
+Root::Collection& enter(Root& root, const CollectionState& collection, const FileRef& manifest, uint64_t since);
 
 // The rows of all heads become segments; the log begins anew with the frames that were appended meanwhile. One at a
 // time. The vectors of the heads go on as parts in memory from its construction until their file takes their place: of
@@ -33,6 +34,8 @@ class Seal {
   uint64_t carried() const { return carried_; }  // up to this position
   // Publishes it, with the rest of the log. False: somebody else has sealed meanwhile, and nothing was done.
   bool publish();
+  // The heads of a collection that no root names become segments in `files`; its manifest, written too, then has all.
+  static void apart(const std::shared_ptr<CollectionState>& collection, SegmentFiles& files);
 
  private:
   // A collection on its way: what is written, and what takes the place of its head once the root is published.
@@ -41,6 +44,7 @@ class Seal {
     FileRef manifest_before;
     Manifest manifest;
     FileRef manifest_ref;
+    uint64_t since;  // the first version that the manifest gives
     std::shared_ptr<const RecordView> records_before;
     std::shared_ptr<const View> vectors_before;
     WrittenSegment<SealedRecords> records;
@@ -48,7 +52,10 @@ class Seal {
     std::vector<WrittenSegment<Part>> vectors;  // one of each that is in memory
   };
 
-  void write_manifest(Sealed& sealed, Manifest manifest, const RecordView& records, const View& vectors);
+  static Sealed note(const std::shared_ptr<CollectionState>& collection);
+  static void write(Sealed& sealed, SegmentFiles& files);
+  static void write_manifest(Sealed& sealed, SegmentFiles& files, Manifest manifest, const RecordView& records,
+                             const View& vectors);
   bool still_there(const Sealed& sealed) const;
   static void replace_heads(Sealed& sealed);
 
@@ -91,6 +98,7 @@ class Merge {
   std::shared_ptr<CollectionState> collection_;
   const MergePlan plan_;
   Manifest manifest_before_;
+  uint64_t version_before_;
   RecordView records_before_;
   View vectors_before_;
   NewFiles added_;

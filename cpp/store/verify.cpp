@@ -142,8 +142,8 @@ void require_all_named(OpenFiles& files, const RootStore& roots) {
   for (const uint64_t seq : roots.list()) {
     if (const auto stored = roots.read(seq)) named.merge(garbage.named_by(stored->root));
   }
-  const std::vector<std::string> unnamed = garbage.unnamed(named);
-  if (!unnamed.empty()) throw CorruptionError(unnamed.front(), 0, "files that a root names", "one that none does");
+  const std::vector<std::string> left = unnamed(garbage.list(), named);
+  if (!left.empty()) throw CorruptionError(left.front(), 0, "files that a root names", "one that none does");
 }
 
 }  // namespace lamina

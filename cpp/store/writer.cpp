@@ -12,15 +12,9 @@ namespace lamina {
 namespace {
 
 constexpr uint64_t kLargeHead = 1000;  // rows that closing seals, since opening would have to link them anew
-constexpr size_t kLongestName = 1024;
 constexpr int kMergeAttempts = 3;
 constexpr uint64_t kCarryInTurn = 1 << 20;  // bytes of log, roughly, whose carrying over writers may wait for
 constexpr int kCarryRounds = 4;
-
-void require_name(const std::string& name) {
-  if (name.empty()) throw std::invalid_argument("a collection needs a name");
-  if (name.size() > kLongestName) throw std::invalid_argument("a collection's name is at most 1024 bytes");
-}
 
 Recovered open_ledger(OpenFiles& files, const RootStore& roots, FileNumbers& numbers, std::unique_ptr<FileLock> lock) {
   return roots.list().empty() ? begin_store(files, roots, numbers, std::move(lock))
@@ -38,6 +32,7 @@ Writer::Writer(FileSystem& fs, const StorePaths& paths, const StoreOptions& opti
       files_(fs, paths_, hasher),
       roots_(fs, paths_, hasher),
       seal_at_(options.log_limit),
+      garbage_(files_, roots_),
       reserve_(fs, paths_),
       last_sync_(std::chrono::steady_clock::now()) {
   Recovered recovered = open_ledger(files_, roots_, numbers_, std::move(lock));
@@ -78,16 +73,23 @@ Writer::Turn Writer::take_turn() {
   return turn;
 }
 
+void Writer::require_free(const std::string& name) const {
+  constexpr size_t kLongestName = 1024;
+  if (name.empty()) throw std::invalid_argument("a collection needs a name");
+  if (name.size() > kLongestName) throw std::invalid_argument("a collection's name is at most 1024 bytes");
+  if (catalog_.contains(name)) throw std::invalid_argument("there is a collection '" + name + "' already");
+}
+
 std::shared_ptr<Collection> Writer::create_collection(const std::string& name, const CollectionSpec& spec) {
-  require_name(name);
   validate(spec.vectors);
   const Turn turn = take_turn();
-  if (catalog_.contains(name)) throw std::invalid_argument("there is a collection '" + name + "' already");
+  require_free(name);
   NewFiles added(files_, numbers_);
   Root root = ledger_->next_root(true);
   const auto collection = std::make_shared<CollectionState>(root.next_collection++, name, spec, root.version);
+  collection->time_us = root.time_us;
   collection->manifest_ref = SegmentFiles(files_, added, codec_).write_manifest(collection->manifest);
-  enter(root, *collection, root.version, collection->manifest_ref);
+  enter(root, *collection, collection->manifest_ref, root.version);
   collection->show();
   ledger_->publish(std::move(root), added);
   collections_[collection->id] = collection;
@@ -103,6 +105,7 @@ void Writer::drop_collection(const std::string& name) {
     NewFiles none(files_, numbers_);
     Root root = ledger_->next_root(true);
     std::erase_if(root.collections, [&](const Root::Collection& entry) { return entry.id == id; });
+    std::erase_if(root.tags, [&](const Root::Tag& tag) { return tag.collection == id; });
     ledger_->publish(std::move(root), none);
   });
   collections_.erase(id);
@@ -178,7 +181,9 @@ void Writer::optimize(const std::string& name, int threads) {
       unsealed = collection->unsealed();
     }
     if (unsealed) seal();
-    if (merge(name, plan_optimize, threads)) return;
+    if (!merge(name, plan_optimize, threads)) continue;
+    tidy();
+    return;
   }
   throw ConflictError("collection '" + name + "' was replaced each time that it was about to be optimized; try again");
 }
@@ -215,8 +220,12 @@ bool Writer::maintain(int threads) {
     seal_at_ = std::min<uint64_t>(seal_at_, log_bytes_);
     if (seal_if_due()) return true;
   }
-  if (due.empty()) return false;
-  merge(due.front(), plan_upkeep, threads);
+  if (!due.empty()) {
+    merge(due.front(), plan_upkeep, threads);
+    return true;
+  }
+  if (!sweep_is_due()) return false;
+  tidy();
   return true;
 }
 
@@ -243,12 +252,12 @@ VerifyReport Writer::verify() {
   LoadedLog log;
   std::optional<StoredRoot> pinned;
   OpenFiles fresh(files_.fs(), paths_, files_.hasher());  // looks at every file anew
+  tidy();
   {
     const std::lock_guard sealing(sealing_);
     const Turn turn = take_turn();
     pinned = roots_.read(ledger_->root().seq);
     if (!pinned) throw CorruptionError(paths_.root_file(ledger_->root().seq), 0, "the newest root", "no file");
-    ledger_->sweep(false);
     require_all_named(fresh, roots_);
     log = open_log(fresh, pinned->root);
     log.scan = scan_log(log.mapping->bytes(), log.header, pinned->root.log.start, ledger_->log_bytes());
@@ -262,6 +271,8 @@ VerifyReport Writer::verify() {
 StoreStats Writer::stats() const {
   require_open();
   StoreStats stats;
+  OpenFiles files(files_.fs(), paths_, files_.hasher());
+  std::optional<StoredRoot> newest;  // held
   {
     const Turn turn(turn_);
     stats.version = catalog_.version();
@@ -270,7 +281,9 @@ StoreStats Writer::stats() const {
       collection->open();
       add_bytes(stats, *collection);
     }
+    newest = roots_.read(ledger_->root().seq);
   }
+  if (newest) stats.history_bytes = Garbage(files, roots_).history_bytes(newest->root);
   for (const auto& handle : catalog_.handles()) stats.collections.push_back(count_rows(*handle));
   return stats;
 }
@@ -301,13 +314,17 @@ void Writer::close() {
   closing_.store(true);  // what is under way comes to an end
   const std::lock_guard maintenance(maintenance_);
   const std::lock_guard sealing(sealing_);
-  const Turn turn(turn_);
-  if (closed_) return;
-  closed_ = true;
-  catalog_.close();
   const auto unlock = [this](void*) { ledger_->release_lock(); };
   const std::unique_ptr<void, decltype(unlock)> at_end(this, unlock);
-  if (!ledger_->poisoned()) close_in_turn();
+  {
+    const Turn turn(turn_);
+    if (closed_) return;
+    closed_ = true;
+    catalog_.close();
+    if (ledger_->poisoned()) return;
+    close_in_turn();
+  }
+  if (sweep_is_due()) tidy();
 }
 
 void Writer::close_in_turn() {

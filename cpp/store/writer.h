@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "store/catalog.h"
+#include "store/garbage.h"
+#include "store/history.h"
 #include "store/recovery.h"
 #include "store/reserve.h"
 #include "store/store.h"
@@ -31,7 +33,17 @@ class Writer final : public Store {
   std::shared_ptr<Collection> collection(const std::string& name) const override;
   std::vector<std::string> collections() const override;
   void drop_collection(const std::string& name) override;
+  void rename_collection(const std::string& from, const std::string& to, bool replace) override;
   std::vector<WriteResult> write(std::span<const WriteOp> operations) override;
+  std::shared_ptr<const Snapshot> snapshot(const std::string& name, const VersionRef& wanted) override;
+  std::vector<VersionInfo> versions(const std::string& name) override;
+  uint64_t tag(const std::string& name, const std::string& tag, const VersionRef& wanted) override;
+  void untag(const std::string& name, const std::string& tag) override;
+  std::shared_ptr<Collection> branch(const std::string& name, const std::string& branch,
+                                     const VersionRef& wanted) override;
+  uint64_t rollback(const std::string& name, const VersionRef& wanted) override;
+  PurgeReport purge(const std::string& name, const Ids& ids) override;
+  CleanupReport cleanup(int64_t older_than_us) override;
   void sync() override;
   bool reload() override;
   void seal() override;
@@ -57,12 +69,22 @@ class Writer final : public Store {
     std::condition_variable changed;
   };
 
-  void require_open() const;  // ClosedError: closed, or this is a forked child
-  Turn take_turn();           // require_open(), and not poisoned
+  void require_open() const;                         // ClosedError: closed, or this is a forked child
+  Turn take_turn();                                  // require_open(), and not poisoned
+  void require_free(const std::string& name) const;  // std::invalid_argument: taken, or none that can be
   bool merge(const std::string& name, MergePlan (*plan)(const CollectionState&), int threads);
   // REQUIRES: sealing_ is held, turn_ is not.
   void seal_beside_writers();
   bool seal_if_due();  // true if it was; after a failure it is due again when the log has grown some more
+  // REQUIRES, of the next three: maintenance_ is held, and turn_ is not.
+  CleanupReport sweep(int64_t keep_us);
+  void tidy();  // sweeps; a failure counts for nothing
+  bool sweep_is_due() const;
+  // REQUIRES, of the next four: turn_ is held; of the last, sealing_ too.
+  History history_of(const std::string& name);
+  void purge_in_turn(uint64_t id, const Ids& ids);
+  void replace_in(Root& root, uint64_t gone, uint64_t heir, NewFiles& added);
+  PastState sealed_at(const std::string& name, const VersionRef& wanted, SegmentFiles& files);
   bool has_large_head() const;
   // In the turn: does what makes room, or lets the store go. Where the disk is full it does it once more, in the space
   // that was kept for it. REQUIRES: `change` leaves all as it was when it throws.
@@ -90,6 +112,8 @@ class Writer final : public Store {
   std::atomic<uint64_t> seal_at_;        // of those
 
   mutable std::mutex maintenance_;
+  Garbage garbage_;          // guarded by maintenance_
+  uint64_t swept_root_ = 0;  // guarded by maintenance_: the newest that a sweep has seen
   std::mutex sealing_;
   mutable std::mutex turn_;  // guards all from here to queue_mutex_
   FileNumbers numbers_;

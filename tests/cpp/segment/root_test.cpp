@@ -15,7 +15,8 @@ Root decode(Bytes bytes) { return decode_root(open_document(bytes, "test", Docum
 
 TEST(Root, RoundTrips) {
   Root root = sample::root();
-  root.collections.push_back({4, "", 0, {}, {{1, {std::byte{5}}}}});
+  root.collections.push_back({4, "", 0, 0, 0, 0, {}, {{1, {std::byte{5}}}}});
+  root.tags.push_back({"", 4, 0, 0, {}, {{7, {std::byte{8}}}}});
   root.extensions = {{2, {std::byte{6}}}};
   EXPECT_EQ(decode(encode_root(root)), root);
   EXPECT_EQ(decode(encode_root(Root{})), Root{});
@@ -39,7 +40,7 @@ TEST(Root, BytesThatWereMadeUpDoNoHarm) {
   }
 }
 
-TEST(Root, RefusesACollectionTwiceAndALogThatEndsBeforeItStarts) {
+TEST(Root, RefusesWhatStandsTwiceAndALogThatEndsBeforeItStarts) {
   Root root = sample::root();
   root.collections.push_back(root.collections[0]);
   root.collections[1].name = "other";
@@ -48,6 +49,11 @@ TEST(Root, RefusesACollectionTwiceAndALogThatEndsBeforeItStarts) {
   EXPECT_EQ(decode(encode_root(root)), root);
   root.collections[1].name = "docs";
   EXPECT_THROW(decode(encode_root(root)), CorruptionError) << "a name twice";
+  root = sample::root();
+  root.tags.push_back(root.tags[0]);
+  EXPECT_THROW(decode(encode_root(root)), CorruptionError) << "a tag twice";
+  root.tags[1].collection = 98;
+  EXPECT_THROW(decode(encode_root(root)), CorruptionError) << "a tag of no collection";
   root = sample::root();
   root.log.start = root.log.end + 8;
   EXPECT_THROW(decode(encode_root(root)), CorruptionError);

@@ -209,19 +209,23 @@ inline Manifest manifest() {
   return manifest;
 }
 
+constexpr int64_t kTime = 1'700'000'000'000'000;
+
 inline Root root() {
   Root root;
   root.store = kStoreId;
   root.seq = 9;
   root.version = 42;
   root.timeline = 1;
-  root.time_us = 1'700'000'000'000'000;
+  root.time_us = kTime;
   root.parent = bytes_from<32>(0x70);
   root.next_file = 21;
   root.next_collection = 4;
   root.settings = "{}";
   root.log = {20, 64, 4096, 0x12345678, true};
-  root.collections = {{3, "docs", 41, {16, 400, bytes_from<32>(0x11)}, {}}};
+  const FileRef manifest{16, 400, bytes_from<32>(0x11)};
+  root.collections = {{3, "docs", 41, kTime, 40, 2, manifest, {}}};
+  root.tags = {{"v1", 3, 41, kTime, manifest, {}}};
   return root;
 }
 

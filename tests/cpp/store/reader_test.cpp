@@ -14,7 +14,7 @@ namespace {
 
 class ReaderTest : public testing::Test {
  protected:
-  ReaderTest() : store(make_store(fs)) { store->create_collection("docs", toy_spec()); }
+  ReaderTest() : store(make_store(fs, {.keep_versions_us = 0})) { store->create_collection("docs", toy_spec()); }
 
   MemoryFileSystem fs;
   std::shared_ptr<Store> store;
@@ -56,6 +56,8 @@ TEST_F(ReaderTest, ReloadFindsEachAcknowledgedWrite) {
 TEST_F(ReaderTest, WhatAReaderHoldsIsNotSwept) {
   upsert(*store, batch_of(1, 0, 5));
   store->seal();
+  while (store->maintain(1)) {
+  }
   const auto reader = open_reader(fs);
   const auto files = fs.list(std::string(kPath) + "/files");
   upsert(*store, batch_of(2, 3, 5));
@@ -71,6 +73,8 @@ TEST_F(ReaderTest, WhatAReaderHoldsIsNotSwept) {
   reader->close();
   upsert(*store, batch_of(3, 3, 5));
   store->seal();
+  while (store->maintain(1)) {
+  }
   const auto left = fs.list(std::string(kPath) + "/files");
   for (const std::string& name : files) EXPECT_EQ(std::find(left.begin(), left.end(), name), left.end()) << name;
   EXPECT_EQ(fs.list(std::string(kPath) + "/roots").size(), 1u);

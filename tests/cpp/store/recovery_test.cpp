@@ -15,7 +15,7 @@ namespace {
 class LogDamageTest : public testing::Test {
  protected:
   void SetUp() override {
-    store = make_store(fs);
+    store = make_store(fs, {.keep_versions_us = 0});
     store->create_collection("docs", toy_spec());
     for (int batch = 0; batch < 3; ++batch) upsert(*store, batch_of(batch, 2 * batch, 2));
     three = fs.after_power_cut(1);

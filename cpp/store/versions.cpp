@@ -1,0 +1,197 @@
+// What a writer does with older versions: reading one, naming one, going on from one, letting go of them.
+#include <algorithm>
+#include <stdexcept>
+
+#include "base/error.h"
+#include "store/writer.h"
+
+namespace lamina {
+
+History Writer::history_of(const std::string& name) {
+  const auto collection = catalog_.state(name);
+  auto newest = roots_.read(ledger_->root().seq);
+  if (!newest) throw CorruptionError(paths_.root_file(ledger_->root().seq), 0, "the newest root", "no file");
+  KnownState known{std::move(*newest), ledger_->log_bytes(), catalog_.version()};
+  return {files_, roots_, std::move(known), collection->id, collection->handle->snapshot()};
+}
+
+// The collection at a version, with nothing in its heads.
+PastState Writer::sealed_at(const std::string& name, const VersionRef& wanted, SegmentFiles& files) {
+  if (wanted.version || wanted.tag || wanted.time_us) {
+    if (auto past = history_of(name).find(wanted)) {
+      Seal::apart(past->collection, files);
+      return std::move(*past);
+    }
+  }
+  auto newest = catalog_.state(name);
+  newest->open_to_write();
+  if (newest->unsealed()) {
+    lamina::seal(*shop_);
+    log_bytes_ = ledger_->log_bytes();
+  }
+  return {std::move(newest), nullptr};
+}
+
+std::shared_ptr<const Snapshot> Writer::snapshot(const std::string& name, const VersionRef& wanted) {
+  require_open();
+  std::unique_lock turn(turn_);
+  const History history = history_of(name);
+  turn.unlock();
+  return history.snapshot(wanted);
+}
+
+std::vector<VersionInfo> Writer::versions(const std::string& name) {
+  require_open();
+  std::unique_lock turn(turn_);
+  const History history = history_of(name);
+  turn.unlock();
+  return history.versions();
+}
+
+uint64_t Writer::tag(const std::string& name, const std::string& tag, const VersionRef& wanted) {
+  if (tag.empty()) throw std::invalid_argument("a tag needs a name");
+  const std::lock_guard sealing(sealing_);
+  const Turn turn = take_turn();
+  const uint64_t id = catalog_.state(name)->id;
+  for (const Root::Tag& other : ledger_->root().tags) {
+    if (other.collection != id || other.name != tag) continue;
+    throw std::invalid_argument("collection '" + name + "' has a tag '" + tag + "' already, on version " +
+                                std::to_string(other.version) + "; untag it first");
+  }
+  NewFiles added(files_, numbers_);
+  SegmentFiles files(files_, added, codec_);
+  const PastState tagged = sealed_at(name, wanted, files);
+  const CollectionState& state = *tagged.collection;
+  Root root = ledger_->next_root(false);
+  root.tags.push_back({tag, id, state.version, state.time_us, state.manifest_ref, {}});
+  ledger_->publish(std::move(root), added);
+  return state.version;
+}
+
+void Writer::untag(const std::string& name, const std::string& tag) {
+  const Turn turn = take_turn();
+  const uint64_t id = catalog_.state(name)->id;
+  NewFiles none(files_, numbers_);
+  Root root = ledger_->next_root(false);
+  const size_t removed =
+      std::erase_if(root.tags, [&](const Root::Tag& one) { return one.collection == id && one.name == tag; });
+  if (removed == 0) throw NotFoundError("collection '" + name + "' has no tag '" + tag + "'");
+  ledger_->publish(std::move(root), none);
+}
+
+std::shared_ptr<Collection> Writer::branch(const std::string& name, const std::string& branch,
+                                           const VersionRef& wanted) {
+  const std::lock_guard sealing(sealing_);
+  const Turn turn = take_turn();
+  require_free(branch);
+  NewFiles added(files_, numbers_);
+  SegmentFiles files(files_, added, codec_);
+  const PastState from = sealed_at(name, wanted, files);
+  Root root = ledger_->next_root(true);
+  const auto trunk = std::ranges::find(root.collections, from.collection->id, &Root::Collection::id);
+  const uint64_t lineage = trunk->lineage;
+  const auto made =
+      std::make_shared<CollectionState>(root.next_collection++, branch, *from.collection->spec, root.version);
+  made->time_us = root.time_us;
+  adopt_rows(*made, *from.collection);
+  made->manifest_ref = files.write_manifest(made->manifest);
+  enter(root, *made, made->manifest_ref, root.version).lineage = lineage;
+  made->show();
+  ledger_->publish(std::move(root), added);
+  collections_[made->id] = made;
+  catalog_.set(collections_);
+  catalog_.set_version(ledger_->version());
+  return made->handle;
+}
+
+void Writer::rename_collection(const std::string& from, const std::string& to, bool replace) {
+  const Turn turn = take_turn();
+  const auto moved = catalog_.state(from);
+  if (from == to) return;
+  const auto taken = std::ranges::find_if(collections_, [&](const auto& one) { return one.second->name() == to; });
+  if (!replace || taken == collections_.end()) require_free(to);
+  NewFiles added(files_, numbers_);
+  Root root = ledger_->next_root(true);
+  if (taken != collections_.end()) replace_in(root, taken->first, moved->id, added);
+  std::ranges::find(root.collections, moved->id, &Root::Collection::id)->name = to;
+  ledger_->publish(std::move(root), added);
+  if (taken != collections_.end()) collections_.erase(taken);
+  moved->handle->rename(to);
+  catalog_.set(collections_);
+  catalog_.set_version(ledger_->version());
+}
+
+// In `root` the tags of collection `gone` become those of `heir`, and `gone` goes.
+void Writer::replace_in(Root& root, uint64_t gone, uint64_t heir, NewFiles& added) {
+  std::erase_if(root.collections, [&](const Root::Collection& entry) { return entry.id == gone; });
+  SegmentFiles files(files_, added, codec_);
+  for (Root::Tag& tag : root.tags) {
+    if (tag.collection != gone) continue;
+    const auto same = [&](const Root::Tag& one) { return one.collection == heir && one.name == tag.name; };
+    if (std::ranges::any_of(root.tags, same)) {
+      throw std::invalid_argument("both collections have a tag '" + tag.name + "'; untag one of them first");
+    }
+    Manifest manifest = files_.manifest(tag.manifest);
+    manifest.collection = heir;
+    tag.manifest = files.write_manifest(manifest);
+    tag.collection = heir;
+  }
+}
+
+uint64_t Writer::rollback(const std::string& name, const VersionRef& wanted) {
+  const std::lock_guard sealing(sealing_);
+  const Turn turn = take_turn();
+  const auto before = catalog_.state(name);
+  NewFiles added(files_, numbers_);
+  SegmentFiles files(files_, added, codec_);
+  const PastState past = sealed_at(name, wanted, files);
+  if (past.collection == before) return before->version;
+  Root root = ledger_->next_root(true);
+  before->open_to_write();
+  const auto after = std::make_shared<CollectionState>(before->id, name, *before->spec, root.version);
+  after->time_us = root.time_us;
+  after->handle = before->handle;
+  after->next_rid = before->next_rid;
+  adopt_rows(*after, *past.collection);
+  after->manifest_ref = files.write_manifest(after->manifest);
+  enter(root, *after, after->manifest_ref, root.version);
+  ledger_->publish(std::move(root), added);
+  collections_[after->id] = after;
+  after->show();
+  catalog_.set(collections_);
+  catalog_.set_version(ledger_->version());
+  return after->version;
+}
+
+bool Writer::sweep_is_due() const {
+  const Turn turn(turn_);
+  return ledger_->root().seq != swept_root_ || now_us() >= garbage_.next_due_us(options_.keep_versions_us);
+}
+
+CleanupReport Writer::sweep(int64_t keep_us) {
+  const std::vector<std::string> listed = garbage_.list();
+  Root newest;
+  std::set<uint64_t> unsettled;
+  {
+    const Turn turn(turn_);
+    newest = ledger_->root();
+    unsettled = numbers_.unsettled();
+  }
+  swept_root_ = newest.seq;
+  return garbage_.sweep(listed, newest, unsettled, now_us() - keep_us);
+}
+
+void Writer::tidy() {
+  try {
+    sweep(options_.keep_versions_us);
+  } catch (const Error&) {  // what is left goes another time
+  }
+}
+
+CleanupReport Writer::cleanup(int64_t older_than_us) {
+  const std::lock_guard maintenance(maintenance_);
+  { const Turn turn = take_turn(); }
+  return sweep(older_than_us);
+}
+
+}  // namespace lamina
