@@ -1,4 +1,4 @@
-#include "store/store.h"
+#include "bindings/store.h"
 
 #include <pybind11/stl.h>
 
@@ -7,8 +7,6 @@
 #include <stdexcept>
 
 #include "base/error.h"
-#include "bindings/bindings.h"
-#include "bindings/open_store.h"
 #include "bindings/snapshot.h"
 #include "bindings/spec.h"
 #include "bindings/write_op.h"
@@ -18,12 +16,6 @@ namespace {
 
 using namespace py::literals;
 
-struct PythonStore {
-  std::shared_ptr<OpenStore> open;
-
-  Store& store() const { return *open->store; }
-};
-
 Durability parse_durability(const std::string& name) {
   if (name == "fsync") return Durability::kFsync;
   if (name == "interval") return Durability::kInterval;
@@ -32,8 +24,8 @@ Durability parse_durability(const std::string& name) {
 }
 
 PythonStore open_store(const std::string& path, bool create, bool read_only, const std::string& durability,
-                       uint64_t log_limit, py::object codec) {
-  const StoreOptions options{create, read_only, parse_durability(durability), log_limit};
+                       uint64_t log_limit, int64_t keep_versions_us, py::object codec) {
+  const StoreOptions options{create, read_only, parse_durability(durability), log_limit, keep_versions_us};
   return {std::make_shared<OpenStore>(path, options, std::move(codec))};
 }
 
@@ -120,7 +112,7 @@ py::dict stats(const PythonStore& self) {
   }
   return py::dict("version"_a = stats.version, "log_bytes"_a = stats.log_bytes, "record_bytes"_a = stats.record_bytes,
                   "vector_bytes"_a = stats.vector_bytes, "other_bytes"_a = stats.other_bytes,
-                  "collections"_a = collections);
+                  "history_bytes"_a = stats.history_bytes, "collections"_a = collections);
 }
 
 py::dict recovery(const PythonStore& self) {
@@ -144,10 +136,12 @@ OpenStore::~OpenStore() {
 
 void bind_store(py::module_& m) {
   const auto released = py::call_guard<py::gil_scoped_release>();
-  py::class_<PythonStore>(
-      m, "Store", "A store: see cpp/store/store.h for what each call promises. The GIL is released around all work.")
+  py::class_<PythonStore> store(
+      m, "Store", "A store: see cpp/store/store.h for what each call promises. The GIL is released around all work.");
+  bind_versions(store);
+  store
       .def_static("open", &open_store, "path"_a, py::kw_only(), "create"_a, "read_only"_a, "durability"_a,
-                  "log_limit"_a, "codec"_a)
+                  "log_limit"_a, "keep_versions_us"_a, "codec"_a)
       .def("create_collection", &create_collection, "name"_a, py::kw_only(), "dim"_a, "metric"_a, "dtype"_a, "codes"_a,
            "m"_a, "ef_construction"_a, "seed"_a, "fingerprint"_a, "model"_a, "settings"_a)
       .def(

@@ -39,10 +39,12 @@ if TYPE_CHECKING:
     from lamina.retry import Retry
     from lamina.snapshot import Snapshot
     from lamina.store import Store, open
+    from lamina.versions import CleanupReport, PurgeReport, Version
 
 __all__ = [
     "BatchHits",
     "Budget",
+    "CleanupReport",
     "ClosedError",
     "Collection",
     "ConflictError",
@@ -59,6 +61,7 @@ __all__ = [
     "Model",
     "ModelMismatchError",
     "NotFoundError",
+    "PurgeReport",
     "ReadOnlyError",
     "Record",
     "Records",
@@ -68,6 +71,7 @@ __all__ = [
     "Snapshot",
     "StorageError",
     "Store",
+    "Version",
     "WriteResult",
     "__version__",
     "build_info",
@@ -77,14 +81,17 @@ __all__ = [
 
 _ON_FIRST_USE = {
     "Budget": "lamina.report",
+    "CleanupReport": "lamina.versions",
     "Collection": "lamina.collection",
     "Model": "lamina.models",
     "Record": "lamina.records",
     "Records": "lamina.records",
+    "PurgeReport": "lamina.versions",
     "RefreshReport": "lamina.report",
     "Retry": "lamina.retry",
     "Snapshot": "lamina.snapshot",
     "Store": "lamina.store",
+    "Version": "lamina.versions",
     "WriteResult": "lamina.collection",
     "embedder": "lamina.embedders",
     "open": "lamina.store",

@@ -93,7 +93,8 @@ class Store:
 
     @staticmethod
     def open(
-        path: str, *, create: bool, read_only: bool, durability: str, log_limit: int, codec: Codec
+        path: str, *, create: bool, read_only: bool, durability: str, log_limit: int, keep_versions_us: int,
+        codec: Codec
     ) -> Store:
         """durability "fsync" | "interval" | "os"; log_limit in bytes."""
     def create_collection(
@@ -114,6 +115,23 @@ class Store:
     def collection(self, name: str) -> Collection: ...
     def collections(self) -> list[str]: ...
     def drop_collection(self, name: str) -> None: ...
+    def rename_collection(self, from_name: str, to_name: str, replace: bool) -> None: ...
+    # Which version: at most one of version, tag and time_us (the newest at or before it); none: the newest.
+    def snapshot(self, name: str, version: int | None, tag: str | None, time_us: int | None) -> Snapshot: ...
+    def versions(self, name: str) -> list[tuple[int, int, list[str]]]:
+        """(version, time_us, tags) of each that is kept, ascending."""
+    def tag(self, name: str, tag: str, version: int | None, time_us: int | None) -> int:
+        """Returns the version."""
+    def untag(self, name: str, tag: str) -> None: ...
+    def branch(
+        self, name: str, branch: str, version: int | None, tag: str | None, time_us: int | None
+    ) -> Collection: ...
+    def rollback(self, name: str, version: int | None, tag: str | None, time_us: int | None) -> int:
+        """Returns the new version."""
+    def purge(self, name: str, ids: Ids) -> tuple[int, int]:
+        """(deleted, version)."""
+    def cleanup(self, older_than_us: int) -> tuple[int, int, int]:
+        """(files, bytes, pinned)."""
     def write(self, operations: Sequence[WriteOp]) -> list[tuple[int, int, int, int]]:
         """All or nothing, as one version: (added, updated, deleted, version) of each operation."""
     def sync(self) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lamina import writes
@@ -14,6 +15,7 @@ from lamina.embedders import is_spec
 from lamina.errors import ClosedError, NotFoundError
 from lamina.models import Embed, Model, mismatch
 from lamina.snapshot import DEFAULT_INCLUDE, Snapshot
+from lamina.versions import CleanupReport, PurgeReport, Version, Wanted, check_name, listed, microseconds
 from lamina.writer import Writer
 from lamina.writes import WriteResult
 
@@ -55,9 +57,22 @@ class Collection(Writer[WriteResult]):
 
     # Reading
 
-    def snapshot(self) -> Snapshot:
-        """The newest version, pinned: later writes do not change what it answers. Costs nothing."""
-        return Snapshot(self._take(), self.name, self.model, self._store._shared, self._reopen)
+    def snapshot(self, *, version: int | None = None, tag: str | None = None, at: datetime | None = None) -> Snapshot:
+        """One version, pinned: later writes do not change what it answers. The newest costs nothing.
+
+        Args: at most one, else ValueError.
+            version: as the collection was at this version of the store.
+            tag: as `tag()` named it.
+            at: the newest version at or before this time; a datetime without a time zone is local time.
+
+        An older version is opened for itself, and its files stay as long as the snapshot does. NotFoundError for one
+        that is no longer kept says which ones are.
+        """
+        wanted = Wanted.of(version, tag, at)
+        core = self._take()
+        if wanted.given():
+            core = self._store._live().snapshot(self.name, *wanted)
+        return Snapshot(core, self.name, self.model, self._store._shared, self._reopen)
 
     @property
     def version(self) -> int:
@@ -163,6 +178,90 @@ class Collection(Writer[WriteResult]):
         self._take()
         self._store._writable().optimize(self.name, whole("threads", threads, 0, 65_536))
 
+    # Versions
+
+    def versions(self) -> list[Version]:
+        """The versions that can be had, oldest first: those of the last `keep_versions`, and those with a tag."""
+        self._take()
+        return listed(self._store._live().versions(self.name))
+
+    def tag(self, name: str, *, version: int | None = None, at: datetime | None = None) -> int:
+        """Names a version (the newest, if none is given), which is then kept until `untag(name)`. Returns it.
+
+        Raises ValueError if the collection has a tag of this name, NotFoundError for a version that is not kept.
+        """
+        wanted = Wanted.of(version, None, at)
+        check_name(name, "tag")
+        self._take()
+        tagged = self._store._writable().tag(self.name, name, wanted.version, wanted.time_us)
+        self._store._shared.wrote()
+        return tagged
+
+    def untag(self, name: str) -> None:
+        """Takes a tag off: the version is then kept no longer than others. NotFoundError if there is none."""
+        self._take()
+        self._store._writable().untag(self.name, name)
+        self._store._shared.wrote()
+
+    def branch(
+        self, name: str, *, version: int | None = None, tag: str | None = None, at: datetime | None = None
+    ) -> Collection:
+        """A new collection that begins as a version of this one (see `snapshot`), and shares its files.
+
+        Neither sees what is written to the other. `store.rename_collection(name, …, replace=True)` promotes it.
+        Raises ValueError if the name is taken or cannot be one, NotFoundError for a version that is not kept.
+        """
+        wanted = Wanted.of(version, tag, at)
+        check_name(name, "collection")
+        self._take()
+        shared = self._store._shared
+        with shared.structure:
+            made = self._store._writable().branch(self.name, name, *wanted)
+        shared.wrote()
+        return self._store._handle(made, self.model)
+
+    def rollback(self, *, version: int | None = None, tag: str | None = None, at: datetime | None = None) -> int:
+        """Writes a new version with the records of an older one (exactly one argument, see `snapshot`); returns it.
+
+        What was written in between stays in the history. Raises NotFoundError for a version that is not kept.
+        """
+        wanted = Wanted.of(version, tag, at)
+        if not wanted.given():
+            raise ValueError("rollback needs version=, tag= or at=: where to go back to")
+        self._take()
+        made = self._store._writable().rollback(self.name, *wanted)
+        self._store._shared.wrote()
+        return made
+
+    def cleanup(self, older_than: timedelta | None = None) -> CleanupReport:
+        """Ends the history that is older than this (None: than `keep_versions`), and returns its space.
+
+        That is the store's history: that of its other collections too. Tags stay; so does what somebody reads, in any
+        process, which `.pinned` counts; and versions since the last seal, which cost nothing.
+        """
+        shared = self._store._shared
+        age = shared.options["keep_versions"] if older_than is None else older_than
+        self._take()
+        return CleanupReport(*self._store._writable().cleanup(microseconds(age, "older_than")))
+
+    def purge(self, ids: Any) -> PurgeReport:
+        """Deletes records, and takes them out of all that the store keeps: for erasure that must be complete.
+
+        Afterwards no version, tag or branch of this collection has these ids, and no file of the store holds them,
+        their contents or their vectors; ids that are there no more, but were, are looked for too. Files that hold them
+        are written anew, tags and branches go on without the records, and the versions that had them are given up.
+        Nobody writes meanwhile. Snapshots of this process that are open still answer from memory.
+
+        Raises LockedError while a reader holds a version with these records, and then has changed nothing:
+        close it, or `delete`, `optimize` and let it `reload()`. StorageError: purge again.
+        """
+        self._take()
+        core = self._store._writable()
+        ids = self.snapshot().as_ids([ids] if isinstance(ids, (int, str)) else ids)
+        report = PurgeReport(*core.purge(self.name, ids))
+        self._store._shared.wrote()
+        return report
+
     # Handles
 
     def close(self) -> None:
@@ -202,6 +301,10 @@ class Collection(Writer[WriteResult]):
 
         self._take = refuse
         self._core = Closed(str(error))  # lets go of the files
+
+    def _renamed(self, name: str) -> None:
+        self.name = name
+        self._reopen = functools.partial(open_collection, self._store.path, name)
 
 
 def bound(stored: Model, model: Model | str | None, embed: Embed | str | None, collection: str) -> Model:

@@ -16,12 +16,14 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina import _core
 from lamina.closed import Closed
 from lamina.errors import ClosedError, ConflictError, NotFoundError
 from lamina.maintenance import Maintainer
+from lamina.versions import microseconds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +36,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lamina")
 
-DEFAULTS = {"durability": "fsync", "log_limit": 64 << 20, "maintenance": "auto"}
+DEFAULTS = {
+    "durability": "fsync",
+    "log_limit": 64 << 20,
+    "maintenance": "auto",
+    "keep_versions": timedelta(hours=24),
+}
 
 _changed = threading.Condition(threading.RLock())  # re-entrant: a handle that is collected inside closes itself
 _open: dict[tuple[str, bool], Shared] = {}  # by path and whether it is for reading
@@ -96,6 +103,7 @@ class Shared:
             read_only=read_only,
             durability=options["durability"],
             log_limit=options["log_limit"],
+            keep_versions_us=microseconds(options["keep_versions"], "keep_versions"),
             codec=LazyCodec(),
         )
         interval = options["durability"] == "interval"
@@ -170,10 +178,26 @@ class Shared:
             if handle.name == name:
                 handle._refuse(NotFoundError(f"the collection {name!r} was dropped"))
 
+    def renamed(self, old: str, new: str) -> None:
+        """Handles go on under the new name; those on a collection that had it before say that it is gone."""
+        for handle in list(self.collections):
+            if handle.name == new:
+                handle._refuse(NotFoundError(f"another collection has taken the place of {new!r}: get it anew"))
+        for handle in list(self.collections):
+            if handle.name == old:
+                handle._renamed(new)
+        self.models.pop(new, None)
+        if old in self.models:
+            self.models[new] = self.models.pop(old)
+
     def reloaded(self) -> None:
         """After a reader moved: handles on what was dropped say so."""
         for handle in list(self.collections):
-            if not isinstance(handle._core, Closed) and handle._core.dropped:
+            if isinstance(handle._core, Closed):
+                continue
+            if not handle._core.dropped:
+                handle._renamed(handle._core.name)
+            else:
                 handle._refuse(NotFoundError(f"the collection {handle.name!r} was dropped"))
 
 

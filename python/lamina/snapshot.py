@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lamina import _core
 from lamina.arguments import refused_search, threads_or_none, whole
 from lamina.closed import Closed
-from lamina.errors import ClosedError, NotFoundError
+from lamina.errors import ClosedError
 from lamina.hits import BatchHits, Hits, hits_of
 from lamina.models import Model, TaggedVectors, mismatch
 from lamina.vectors import as_id, as_int_ids, as_queries, as_str_ids
@@ -211,12 +211,8 @@ _CLOSED: Any = Closed("the snapshot is closed: take another with collection.snap
 
 
 def reopened(reopen: Callable[[], Any], version: int) -> Snapshot:
-    """A pickled snapshot, opened again; NotFoundError if the collection has moved on since."""
-    snapshot: Snapshot = reopen().snapshot()
-    if snapshot.version != version:
-        raise NotFoundError(
-            f"collection {snapshot.name!r} is at version {snapshot.version}; the pickled snapshot was of {version}"
-        )
+    """A pickled snapshot, opened again; NotFoundError if its version is no longer kept."""
+    snapshot: Snapshot = reopen().snapshot(version=version)
     return snapshot
 
 

@@ -7,6 +7,7 @@ import functools
 import os
 import weakref
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from lamina import _core
@@ -17,6 +18,7 @@ from lamina.errors import ClosedError, ConflictError, NotFoundError, ReadOnlyErr
 from lamina.models import Embed, Model
 from lamina.shared import Shared, acquire
 from lamina.transaction import Transaction
+from lamina.versions import check_name, microseconds
 from lamina.writes import Target, Update, Write, WriteResult
 
 __all__ = ["Recovery", "Store", "VerifyReport", "open"]
@@ -49,6 +51,7 @@ def open(
     durability: str | None = None,
     log_limit: int | None = None,
     maintenance: str | None = None,
+    keep_versions: timedelta | None = None,
 ) -> Store:
     """Opens a store, or another handle on one that this process has open.
 
@@ -65,6 +68,8 @@ def open(
             durability is "interval"; "manual": no thread: `maintain()` and `optimize()` do, a writer who finds half as
             much again as `log_limit` in the log seals it, and "interval" syncs at the first write, `maintain()`,
             `sync()` or `close()` that comes a second after the last sync.
+        keep_versions: how long a version can be had once there is a newer one (24 hours). What is older goes bit by
+            bit, as the store is written to, and whole by `cleanup()`; what is tagged stays.
 
     Raises NotFoundError where no store is and `create` is not given, LockedError while another process writes to it,
     CorruptionError, FormatVersionError, StorageError.
@@ -77,7 +82,14 @@ def open(
         log_limit = whole("log_limit", log_limit, 1)
     if create and read_only:
         raise ValueError("create=True makes a store, and read_only=True cannot")
-    wanted = {"durability": durability, "log_limit": log_limit, "maintenance": maintenance}
+    if keep_versions is not None:
+        microseconds(keep_versions, "keep_versions")
+    wanted = {
+        "durability": durability,
+        "log_limit": log_limit,
+        "maintenance": maintenance,
+        "keep_versions": keep_versions,
+    }
     return Store(acquire(os.path.realpath(path), create, read_only, wanted), read_only)
 
 
@@ -118,7 +130,7 @@ class Store:
         The first write decides whether ids are int or str. Raises ValueError if the name is taken or cannot be one.
         """
         core = self._writable()
-        _check_name(name)
+        check_name(name, "collection")
         model = Model(model) if isinstance(model, str) else model
         model = model if embed is None else model.bind(embed)
         with self._shared.structure:
@@ -164,10 +176,30 @@ class Store:
         return sorted(self._live().collections())
 
     def drop_collection(self, name: str) -> None:
-        """Deletes a collection with all that is in it. NotFoundError if there is none."""
+        """Deletes a collection with all that is in it, and its tags. NotFoundError if there is none.
+
+        Its space comes back when `keep_versions` is over, or with `cleanup()` of another collection.
+        """
         with self._shared.structure:
             self._writable().drop_collection(text("a collection's name", name))
             self._shared.dropped(name)
+        self._shared.wrote()
+
+    def rename_collection(self, old: str, new: str, *, replace: bool = False) -> None:
+        """Gives a collection another name; with `replace=True` a collection that has it goes, in the same step.
+
+        That is how a branch is promoted: `store.rename_collection("experiment", "docs", replace=True)`. Handles on
+        `old` go on under the new name; those on what was replaced raise NotFoundError. Tags of what was replaced go
+        over, its other versions cannot be had any more. Raises NotFoundError if there is no `old`; ValueError if `new`
+        is taken and `replace` is not given, cannot be a name, or if both have a tag of one name.
+        """
+        core = self._writable()
+        check_name(new, "collection")
+        with self._shared.structure:
+            core.rename_collection(old, new, replace)
+            if old != new:
+                self._shared.renamed(old, new)
+        self._shared.wrote()
 
     # Writing
 
@@ -324,9 +356,3 @@ class Store:
             base.apply(write)
             operations.append(write.op(target, if_version, settings))
         return operations
-
-
-def _check_name(name: object) -> None:
-    given = text("a collection's name", name)
-    if not 1 <= len(given.encode()) <= 255 or not given.isprintable():
-        raise ValueError(f"a collection's name is a str of 1 to 255 bytes without control characters, not {name!r}")
