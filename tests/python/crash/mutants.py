@@ -52,6 +52,8 @@ CUTS = {"LAMINA_CUTS": "20000", "LAMINA_LOST_SYNCS": "2000", "LAMINA_COMPOUND": 
 def runs_of(mutant: str) -> list[tuple[str, str]]:
     """The tests that may miss a safeguard, the likeliest first: a room and a filter."""
     faults, cuts, rest = ("store", "*FaultTest*"), ("store", "*PowerCut*"), ("store", "-*FaultTest*:*PowerCut*")
+    if not mutant:  # none: these must pass
+        return [rest, ("segment", "*")]
     if mutant in DISK:
         return [cuts, rest, faults]
     return [rest, ("segment", "*"), faults] if mutant in DAMAGE else [rest, faults, cuts]
@@ -64,7 +66,14 @@ def missed_by(build: Path, mutant: str, timeout: float) -> str | None:
         command = [str(build / "tests" / "cpp" / f"{room}_test"), f"--gtest_filter={chosen}"]
         try:
             done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, errors="replace", check=False, timeout=timeout
+                command,
+                cwd=build,
+                env=environment,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                timeout=timeout,
             )
         except subprocess.TimeoutExpired:
             return f"{room}: no end"
@@ -82,12 +91,16 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one run of a room's tests")
     arguments = parser.parse_args()
+    build = arguments.build.resolve()
+    if (broken := missed_by(build, "", arguments.timeout)) is not None:
+        print(f"fails without a mutant: {broken}", file=sys.stderr)
+        return 1
     part, parts = map(int, arguments.part.split("/"))
     mutants = arguments.only or [*DISK, *LOCKS, *DAMAGE][part - 1 :: parts]
 
     def run(mutant: str) -> tuple[str, str | None]:
         began = time.monotonic()
-        missed = missed_by(arguments.build, mutant, arguments.timeout)
+        missed = missed_by(build, mutant, arguments.timeout)
         print(f"{mutant}: {missed or 'SURVIVED'} ({time.monotonic() - began:.1f} s)", file=sys.stderr)
         return mutant, missed
 
