@@ -43,7 +43,7 @@ void read_to_end(LoadedLog& log, const Root& root, const LockNote* note) {
     log.cut = judge_tail(bytes, log.header, log.path, log.scan, proof);
     return;
   }
-  if ((log.scan.end != root.log.end || bytes.size() != root.log.end) && !is_off("end of a closed log")) {
+  if (log.scan.end != root.log.end || bytes.size() != root.log.end) {
     throw CorruptionError(
         log.path, log.scan.end, "a log that was closed at offset " + std::to_string(root.log.end),
         "whole frames up to " + std::to_string(log.scan.end) + ", in " + std::to_string(bytes.size()) + " bytes");
@@ -55,7 +55,7 @@ void read_to_end(LoadedLog& log, const Root& root, const LockNote* note) {
 }
 
 void require_fit(const LoadedLog& log, const Root& root) {
-  if (follows(root.version, root.timeline, log.scan.frames) || is_off("versions without a gap")) return;
+  if (follows(root.version, root.timeline, log.scan.frames)) return;
   throw CorruptionError(log.path, root.log.start, "versions without a gap behind root " + std::to_string(root.seq),
                         "one that is missing");
 }
