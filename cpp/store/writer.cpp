@@ -225,7 +225,7 @@ bool Writer::maintain(int threads) {
     return true;
   }
   if (!sweep_is_due()) return false;
-  tidy();
+  sweep(options_.keep_versions_us);
   return true;
 }
 

@@ -104,12 +104,12 @@ TEST_F(OpeningTest, WritesMaintenanceAndClosingOpenWhatTheyTouch) {
   EXPECT_EQ(opened().size(), 3U);
   while (store->maintain(1)) {
   }
-  EXPECT_TRUE(opened().empty());
+  for (const std::string& path : opened()) EXPECT_TRUE(path.ends_with(".man")) << path;  // to know what they name
   store->seal();  // of two collections, one of which was only in the log; what was written is opened again
   EXPECT_LE(opened().size(), 3U + 2 * 3U);
   store->create_collection("new", toy_spec());
   store->close();
-  EXPECT_LE(opened().size(), 2U);
+  for (const std::string& path : opened()) EXPECT_FALSE(path.ends_with(".vec") || path.ends_with(".rec")) << path;
 }
 
 TEST_F(OpeningTest, AReloadOpensNothingAndUseOpensWhatHasChanged) {
