@@ -177,7 +177,7 @@ def test_info_verify_and_optimize(capsys: pytest.CaptureFixture[str], store: str
 def test_damage_is_found_and_named(capsys: pytest.CaptureFixture[str], store: str, source: str) -> None:
     run(capsys, "refresh", store, source)
     run(capsys, "optimize", store)
-    damaged = max(Path(store).rglob("*.vec"), key=lambda path: path.stat().st_size)
+    damaged = max(Path(store).rglob("*.vec"))  # the newest: older ones are of older versions
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)

@@ -98,6 +98,8 @@ def test_maintenance_by_hand(tmp_path: Path, rng: np.random.Generator) -> None:
     limit = 1 << 20
     with lamina.open(tmp_path / "s.lamina", create=True, log_limit=limit, maintenance="manual") as store:
         docs = store.create_collection("docs", lamina.Model("wide", dim=1024))
+        while store.maintain():  # what making the collection left to sweep
+            pass
         assert store.maintain() is False
         for start in range(0, 3000, 50):
             docs.upsert(range(start, start + 50), batch(rng, 50, 1024))

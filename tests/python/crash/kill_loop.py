@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def write(folder: Path, kill: str, until: int) -> None:
         kind, part, nth, when = kill.split("|")
         _core.testing_kill_at(kind, part, int(nth), when)
     model = lamina.Model("documents", dim=documents.vectors.shape[1])
-    with lamina.open(folder / "store", create=True, log_limit=documents.log_limit) as store:
+    with lamina.open(folder / "store", create=True, log_limit=documents.log_limit, keep_versions=timedelta(0)) as store:
         docs = store.get_or_create_collection("docs", model=model)
         print("open", flush=True)
         for number in range(board.acknowledged, until):
