@@ -12,7 +12,7 @@
 namespace lamina {
 namespace {
 
-constexpr uint64_t kGrain = 16;
+constexpr uint64_t kRowsInTurn = 16;
 constexpr uint32_t kRefineBreadth = 64;
 constexpr uint32_t kJoinBreadth = 64;
 constexpr uint32_t kShuffled = 1000;  // a batch of at least so many rows goes in shuffled
@@ -30,7 +30,7 @@ void share_as(HeadGraph& graph, size_t count, bool settled, int threads, Work&& 
   const unsigned workers = worker_count(threads);
   std::vector<std::unique_ptr<L>> linkers(workers);
   for (auto& linker : linkers) linker = std::make_unique<L>(graph, settled);
-  parallel_for(0, count, kGrain, workers, [&](uint64_t begin, uint64_t end, unsigned worker) {
+  parallel_for(0, count, kRowsInTurn, workers, [&](uint64_t begin, uint64_t end, unsigned worker) {
     for (uint64_t i = begin; i < end; ++i) work(*linkers[worker], i);
   });
 }

@@ -11,7 +11,7 @@
 namespace lamina {
 namespace {
 
-constexpr uint64_t kGrain = 64;
+constexpr uint64_t kProbesInTurn = 64;
 constexpr uint32_t kFirst = 10;
 constexpr int kRounds = 6;
 
@@ -62,7 +62,7 @@ std::vector<uint32_t> not_found(const VectorSpec& spec, const Part& part, std::s
   view.parts.push_back({std::shared_ptr<const Part>(std::shared_ptr<const void>(), &part), Bitmap(part.rows)});
   view.live = part.rows;
   std::vector<uint8_t> lost(asked.size());
-  parallel_for(0, asked.size(), kGrain, static_cast<unsigned>(std::max(threads, 0)),
+  parallel_for(0, asked.size(), kProbesInTurn, static_cast<unsigned>(std::max(threads, 0)),
                [&](uint64_t begin, uint64_t end, unsigned) {
                  RowQuery query(spec, part);
                  for (uint64_t i = begin; i < end; ++i) lost[i] = !finds(view, asked[i], query(asked[i]));

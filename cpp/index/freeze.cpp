@@ -11,7 +11,7 @@
 namespace lamina {
 namespace {
 
-constexpr uint64_t kGrain = 1024;
+constexpr uint64_t kNodesInTurn = 1024;
 
 struct Columns {
   AlignedBuffer vectors;
@@ -35,9 +35,10 @@ T* data_or_null(std::vector<T>& column) {
 
 template <class Fn>
 void for_rows(size_t n, int threads, Fn&& fn) {
-  parallel_for(0, n, kGrain, static_cast<unsigned>(std::max(threads, 0)), [&](uint64_t begin, uint64_t end, unsigned) {
-    for (uint64_t i = begin; i < end; ++i) fn(i);
-  });
+  parallel_for(0, n, kNodesInTurn, static_cast<unsigned>(std::max(threads, 0)),
+               [&](uint64_t begin, uint64_t end, unsigned) {
+                 for (uint64_t i = begin; i < end; ++i) fn(i);
+               });
 }
 
 void freeze_columns(const VectorSpec& spec, const HeadRows& rows, std::span<const uint32_t> order, int threads,

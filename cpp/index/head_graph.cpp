@@ -14,7 +14,7 @@
 namespace lamina {
 namespace {
 
-constexpr uint64_t kGrain = 256;
+constexpr uint64_t kLinksInTurn = 256;
 constexpr uint32_t kTopLevel = 15;
 
 uint64_t pack(HeadGraph::Entry entry) { return uint64_t{entry.level} << 32 | entry.row; }
@@ -55,7 +55,7 @@ void HeadGraph::encode(uint32_t count, int threads, std::span<const uint32_t> le
   const uint32_t first = count_.load(std::memory_order_relaxed);
   make_nodes(count, levels);
   if (has_i8(spec_)) {
-    parallel_for(first, count, kGrain, static_cast<unsigned>(std::max(threads, 0)),
+    parallel_for(first, count, kLinksInTurn, static_cast<unsigned>(std::max(threads, 0)),
                  [&](uint64_t begin, uint64_t end, unsigned) {
                    std::vector<float> x(spec_.dim);
                    for (uint64_t row = begin; row < end; ++row) encode_row(static_cast<uint32_t>(row), x.data());
@@ -77,7 +77,7 @@ std::shared_ptr<HeadGraph> HeadGraph::copy_of(const HeadGraph& from, uint32_t co
     if (level > entry.level) entry = {row, level};
   }
   copy->set_entry(entry);
-  parallel_for(0, count, kGrain, static_cast<unsigned>(std::max(threads, 0)),
+  parallel_for(0, count, kLinksInTurn, static_cast<unsigned>(std::max(threads, 0)),
                [&](uint64_t begin, uint64_t end, unsigned) {
                  for (uint64_t r = begin; r < end; ++r) copy->copy_row(from, static_cast<uint32_t>(r), count);
                });

@@ -24,7 +24,7 @@ class Countdown {
   explicit Countdown(OperationRule rule) : rule_(std::move(rule)) {}
 
   enum class Match { kNone, kNth, kLater };
-  Match count(Operation operation, const std::string& path) {
+  Match count(FileOperation operation, const std::string& path) {
     if (rule_.operation && *rule_.operation != operation) return Match::kNone;
     if (path.find(rule_.path_part) == std::string::npos) return Match::kNone;
     const uint64_t now = seen_++;
@@ -38,11 +38,11 @@ class Countdown {
 
 }  // namespace
 
-const char* to_string(Operation operation) { return kNames.at(static_cast<size_t>(operation)); }
+const char* to_string(FileOperation operation) { return kNames.at(static_cast<size_t>(operation)); }
 
-std::optional<Operation> operation_of(const std::string& name) {
+std::optional<FileOperation> operation_of(const std::string& name) {
   for (size_t i = 0; i < kNames.size(); ++i) {
-    if (name == kNames[i]) return static_cast<Operation>(i);
+    if (name == kNames[i]) return static_cast<FileOperation>(i);
   }
   return std::nullopt;
 }
@@ -56,7 +56,7 @@ class FaultFileSystem::Script {
     bool kill_after = false;
   };
 
-  Verdict next(Operation operation, const std::string& path, uint64_t bytes) {
+  Verdict next(FileOperation operation, const std::string& path, uint64_t bytes) {
     const std::lock_guard lock(mutex_);
     trace_.push_back({operation, path, bytes});
     Verdict verdict;
@@ -106,12 +106,13 @@ class FaultFileSystem::Step {
  public:
   using HalfWrite = std::function<void()>;
 
-  Step(Script& script, Operation operation, const std::string& path, uint64_t bytes = 0, const HalfWrite& half = {}) {
+  Step(Script& script, FileOperation operation, const std::string& path, uint64_t bytes = 0,
+       const HalfWrite& half = {}) {
     const Script::Verdict verdict = script.next(operation, path, bytes);
     kill_after_ = verdict.kill_after;
     if (verdict.kill_before) ::raise(SIGKILL);
     if (!verdict.fault) return;
-    half_read_ = verdict.fault->half_read && operation == Operation::kRead;
+    half_read_ = verdict.fault->half_read && operation == FileOperation::kRead;
     if (half_read_) return;
     if (verdict.fault->half_write && half) half();
     if (verdict.fault->effect) verdict.fault->effect(path);
@@ -137,19 +138,19 @@ class FaultReadable : public ReadableFile {
       : base_(std::move(base)), script_(std::move(script)) {}
 
   uint64_t size() const override {
-    const FaultFileSystem::Step step(*script_, Operation::kStat, path());
+    const FaultFileSystem::Step step(*script_, FileOperation::kStat, path());
     return base_->size();
   }
   size_t read_at(uint64_t offset, std::span<std::byte> out) override {
-    const FaultFileSystem::Step step(*script_, Operation::kRead, path(), out.size());
+    const FaultFileSystem::Step step(*script_, FileOperation::kRead, path(), out.size());
     return base_->read_at(offset, step.half_read() ? out.first(out.size() / 2) : out);
   }
   bool lock_shared() override {
-    const FaultFileSystem::Step step(*script_, Operation::kLock, path());
+    const FaultFileSystem::Step step(*script_, FileOperation::kLock, path());
     return base_->lock_shared();
   }
   bool is_linked() const override {
-    const FaultFileSystem::Step step(*script_, Operation::kStat, path());
+    const FaultFileSystem::Step step(*script_, FileOperation::kStat, path());
     return base_->is_linked();
   }
   const std::string& path() const override { return base_->path(); }
@@ -166,21 +167,21 @@ class FaultWritable : public WritableFile {
 
   void append(Bytes bytes) override {
     poison_.guard([&] {
-      const FaultFileSystem::Step step(*script_, Operation::kWrite, path(), bytes.size(),
+      const FaultFileSystem::Step step(*script_, FileOperation::kWrite, path(), bytes.size(),
                                        [&] { base_->append(bytes.first(bytes.size() / 2)); });
       base_->append(bytes);
     });
   }
   void sync() override {
     poison_.guard([&] {
-      const FaultFileSystem::Step step(*script_, Operation::kSync, path());
+      const FaultFileSystem::Step step(*script_, FileOperation::kSync, path());
       base_->sync();
     });
   }
   uint64_t size() const override { return base_->size(); }
   void close() override {
     base_->close();
-    poison_.guard([&] { const FaultFileSystem::Step step(*script_, Operation::kClose, path()); });
+    poison_.guard([&] { const FaultFileSystem::Step step(*script_, FileOperation::kClose, path()); });
   }
   const std::string& path() const override { return base_->path(); }
 
@@ -196,7 +197,7 @@ class FaultLock : public FileLock {
       : base_(std::move(base)), path_(std::move(path)), script_(std::move(script)) {}
 
   void write(Bytes note) override {
-    const FaultFileSystem::Step step(*script_, Operation::kWrite, path_, note.size());
+    const FaultFileSystem::Step step(*script_, FileOperation::kWrite, path_, note.size());
     base_->write(note);
   }
   void abandon() override { base_->abandon(); }
@@ -226,7 +227,7 @@ void FaultFileSystem::kill_at(const std::string& text) {
   std::getline(in, path_part, ':');
   std::getline(in, nth, ':');
   std::getline(in, moment);
-  const std::optional<Operation> known = operation_of(operation);
+  const std::optional<FileOperation> known = operation_of(operation);
   const bool number = !nth.empty() && nth.find_first_not_of("0123456789") == std::string::npos;
   if (!known || !number || (moment != "before" && moment != "after")) {
     throw std::invalid_argument("not operation:path_part:nth:before|after: '" + text + "'");
@@ -235,78 +236,78 @@ void FaultFileSystem::kill_at(const std::string& text) {
 }
 
 std::unique_ptr<ReadableFile> FaultFileSystem::open(const std::string& path) {
-  const Step step(*script_, Operation::kOpen, path);
+  const Step step(*script_, FileOperation::kOpen, path);
   return std::make_unique<FaultReadable>(base_.open(path), script_);
 }
 
 std::unique_ptr<WritableFile> FaultFileSystem::create(const std::string& path) {
-  const Step step(*script_, Operation::kCreate, path);
+  const Step step(*script_, FileOperation::kCreate, path);
   return std::make_unique<FaultWritable>(base_.create(path), script_);
 }
 
 std::unique_ptr<WritableFile> FaultFileSystem::open_append(const std::string& path, uint64_t size) {
-  const Step step(*script_, Operation::kOpen, path);
+  const Step step(*script_, FileOperation::kOpen, path);
   return std::make_unique<FaultWritable>(base_.open_append(path, size), script_);
 }
 
 std::unique_ptr<Mapping> FaultFileSystem::map(const std::string& path) {
-  const Step step(*script_, Operation::kMap, path);
+  const Step step(*script_, FileOperation::kMap, path);
   return base_.map(path);
 }
 
 std::unique_ptr<FileLock> FaultFileSystem::try_lock(const std::string& path) {
-  const Step step(*script_, Operation::kLock, path);
+  const Step step(*script_, FileOperation::kLock, path);
   std::unique_ptr<FileLock> lock = base_.try_lock(path);
   return lock ? std::make_unique<FaultLock>(std::move(lock), path, script_) : nullptr;
 }
 
 bool FaultFileSystem::is_locked(const std::string& path) {
-  const Step step(*script_, Operation::kLock, path);
+  const Step step(*script_, FileOperation::kLock, path);
   return base_.is_locked(path);
 }
 
 bool FaultFileSystem::exists(const std::string& path) {
-  const Step step(*script_, Operation::kStat, path);
+  const Step step(*script_, FileOperation::kStat, path);
   return base_.exists(path);
 }
 
 void FaultFileSystem::make_directory(const std::string& path) {
-  const Step step(*script_, Operation::kMakeDirectory, path);
+  const Step step(*script_, FileOperation::kMakeDirectory, path);
   base_.make_directory(path);
 }
 
 std::vector<std::string> FaultFileSystem::list(const std::string& directory) {
-  const Step step(*script_, Operation::kList, directory);
+  const Step step(*script_, FileOperation::kList, directory);
   return base_.list(directory);
 }
 
 void FaultFileSystem::rename(const std::string& from, const std::string& to) {
-  const Step step(*script_, Operation::kRename, to);
+  const Step step(*script_, FileOperation::kRename, to);
   base_.rename(from, to);
 }
 
 void FaultFileSystem::remove(const std::string& path) {
-  const Step step(*script_, Operation::kRemove, path);
+  const Step step(*script_, FileOperation::kRemove, path);
   base_.remove(path);
 }
 
 bool FaultFileSystem::try_lock_and_remove(const std::string& path) {
-  const Step step(*script_, Operation::kRemove, path);
+  const Step step(*script_, FileOperation::kRemove, path);
   return base_.try_lock_and_remove(path);
 }
 
 void FaultFileSystem::remove_directory(const std::string& path) {
-  const Step step(*script_, Operation::kRemove, path);
+  const Step step(*script_, FileOperation::kRemove, path);
   base_.remove_directory(path);
 }
 
 void FaultFileSystem::sync_directory(const std::string& path) {
-  const Step step(*script_, Operation::kSyncDirectory, path);
+  const Step step(*script_, FileOperation::kSyncDirectory, path);
   base_.sync_directory(path);
 }
 
 uint64_t FaultFileSystem::free_bytes(const std::string& path) {
-  const Step step(*script_, Operation::kStat, path);
+  const Step step(*script_, FileOperation::kStat, path);
   return base_.free_bytes(path);
 }
 

@@ -12,7 +12,7 @@ namespace lamina {
 
 // kOpen: open and open_append. kRemove: files and directories. kLock: try_lock, is_locked, lock_shared. kStat: exists,
 // free_bytes, ReadableFile::size, is_linked. A FileLock's note is a kWrite. Closing by destructor is none.
-enum class Operation {
+enum class FileOperation {
   kOpen,
   kCreate,
   kRead,
@@ -29,11 +29,11 @@ enum class Operation {
   kSyncDirectory,
 };
 
-const char* to_string(Operation operation);  // "open", "create", ..., "sync_directory"
-std::optional<Operation> operation_of(const std::string& name);
+const char* to_string(FileOperation operation);  // "open", "create", ..., "sync_directory"
+std::optional<FileOperation> operation_of(const std::string& name);
 
 struct OperationRecord {
-  Operation operation;
+  FileOperation operation;
   std::string path;  // of a rename: where to
   uint64_t bytes;    // asked to be read or written
 };
@@ -41,7 +41,7 @@ struct OperationRecord {
 // Which operations: the nth (from 0) of those of this kind (any, if not given) whose path contains `path_part`, counted
 // from when the rule is made.
 struct OperationRule {
-  std::optional<Operation> operation = std::nullopt;
+  std::optional<FileOperation> operation = std::nullopt;
   std::string path_part = {};
   uint64_t nth = 0;
 };

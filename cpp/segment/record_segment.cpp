@@ -25,9 +25,9 @@ uint64_t partition_point(uint64_t count, Before before) {
   return low;
 }
 
-class Opened final : public RecordSegment {
+class OpenRecords final : public RecordSegment {
  public:
-  Opened(std::shared_ptr<const Mapping> mapping, const FileRef& ref, const SegmentId& id, const Hasher& hasher)
+  OpenRecords(std::shared_ptr<const Mapping> mapping, const FileRef& ref, const SegmentId& id, const Hasher& hasher)
       : file_(std::move(mapping), 0, ref, hasher),
         rows_(rows_of(file_, id)),
         rids_(file_, kRecordRids, rows_),
@@ -230,7 +230,7 @@ class Opened final : public RecordSegment {
 std::shared_ptr<const RecordSegment> open_record_segment(std::shared_ptr<const Mapping> mapping, const FileRef& ref,
                                                          const SegmentId& id, const Hasher& hasher) {
   expect_whole_file(*mapping, ref);
-  return std::make_shared<Opened>(std::move(mapping), ref, id, hasher);
+  return std::make_shared<OpenRecords>(std::move(mapping), ref, id, hasher);
 }
 
 }  // namespace lamina

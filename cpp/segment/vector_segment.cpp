@@ -38,10 +38,10 @@ void expect_finite(const SegmentFile& file, const Section& section, uint64_t off
   file.corrupt(section.offset + offset, "numbers in " + text_of(section.name), "NaN or infinity");
 }
 
-class Opened final : public VectorSegment, public Part::Guard {
+class OpenVectors final : public VectorSegment, public Part::Guard {
  public:
-  Opened(std::shared_ptr<const Mapping> mapping, const FileRef& ref, const VectorSegmentInfo& info,
-         const Hasher& hasher, uint64_t base)
+  OpenVectors(std::shared_ptr<const Mapping> mapping, const FileRef& ref, const VectorSegmentInfo& info,
+              const Hasher& hasher, uint64_t base)
       : file_(std::move(mapping), base, ref, hasher) {
     check_header(info);
     const SegmentHeader& header = file_.header();
@@ -236,7 +236,7 @@ std::shared_ptr<const VectorSegment> open_vector_segment(std::shared_ptr<const M
 std::shared_ptr<const VectorSegment> open_vector_segment_at(uint64_t base, std::shared_ptr<const Mapping> mapping,
                                                             const FileRef& ref, const VectorSegmentInfo& info,
                                                             const Hasher& hasher) {
-  return std::make_shared<Opened>(std::move(mapping), ref, info, hasher, base);
+  return std::make_shared<OpenVectors>(std::move(mapping), ref, info, hasher, base);
 }
 
 }  // namespace lamina

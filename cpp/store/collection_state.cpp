@@ -40,7 +40,7 @@ std::shared_ptr<const Snapshot> CollectionHandle::snapshot() const {
     {
       const std::lock_guard lock(mutex_);
       if (snapshot_) return snapshot_;
-      state = expected_;
+      state = expected_.lock();
     }
     if (!state && dropped_.load()) throw NotFoundError("the collection '" + name_ + "' was dropped");
     if (!state) throw ClosedError("the store is closed");
@@ -49,25 +49,25 @@ std::shared_ptr<const Snapshot> CollectionHandle::snapshot() const {
 }
 
 void CollectionHandle::show(std::shared_ptr<const Snapshot> snapshot) {
-  std::shared_ptr<CollectionState> expected;  // let go of without the lock
   const std::lock_guard lock(mutex_);
   snapshot_.swap(snapshot);
-  expected_.swap(expected);
+  expected_.reset();
 }
 
-void CollectionHandle::expect(std::shared_ptr<CollectionState> state) {
+void CollectionHandle::expect(const std::shared_ptr<CollectionState>& state) {
   std::shared_ptr<const Snapshot> shown;
   const std::lock_guard lock(mutex_);
   if (state) snapshot_.swap(shown);
-  expected_.swap(state);
+  expected_ = state;
 }
 
 void CollectionHandle::show_expected(const CollectionState& state, std::shared_ptr<const Snapshot> snapshot) {
   std::shared_ptr<CollectionState> expected;
   const std::lock_guard lock(mutex_);
-  if (expected_.get() != &state) return;
+  expected = expected_.lock();
+  if (expected.get() != &state) return;
   snapshot_.swap(snapshot);
-  expected_.swap(expected);
+  expected_.reset();
 }
 
 CollectionState::CollectionState(OpenFiles& open_files, const Root::Collection& entry, std::shared_ptr<const void> pin)

@@ -36,7 +36,7 @@ class CollectionHandle final : public Collection {
   bool dropped() const override { return dropped_.load(); }
 
   void show(std::shared_ptr<const Snapshot> snapshot);
-  void expect(std::shared_ptr<CollectionState> state);  // in place of what was shown
+  void expect(const std::shared_ptr<CollectionState>& state);  // in place of what was shown
   // As show(), if it is this state that is expected.
   void show_expected(const CollectionState& state, std::shared_ptr<const Snapshot> snapshot);
   void drop() {
@@ -53,7 +53,8 @@ class CollectionHandle final : public Collection {
   mutable std::mutex mutex_;  // held to copy pointers or a name, never for longer
   std::string name_;
   std::shared_ptr<const Snapshot> snapshot_;
-  std::shared_ptr<CollectionState> expected_;  // null: there is a snapshot, or the store is closed
+  std::weak_ptr<CollectionState>
+      expected_;  // its owner's, which owns the handle too; none: shown, or the store is closed
   std::atomic<bool> dropped_ = false;
 };
 

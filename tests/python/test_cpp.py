@@ -39,6 +39,7 @@ def configure() -> str:
     return run(
         tool("cmake"), "-S", str(ROOT), "-B", str(BUILD), "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
         "-DCMAKE_BUILD_TYPE=Release", "-DLAMINA_PYTHON=OFF", "-DLAMINA_TESTING=ON",
+        "-DCMAKE_UNITY_BUILD=ON",
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ TEST(AlignedBuffer, AlignedZeroedMoved) {
     }
   }
   EXPECT_EQ(AlignedBuffer(0).data(), nullptr);
-  EXPECT_THROW(AlignedBuffer(std::numeric_limits<size_t>::max()), std::bad_alloc);
+  EXPECT_THROW(AlignedBuffer{std::numeric_limits<size_t>::max()}, std::bad_alloc);
 }
 
 TEST(ChunkedRows, CapacityFollowsReserve) {

@@ -9,17 +9,12 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "codes/specs.h"
 
 namespace lamina {
 namespace {
 
-VectorSpec spec_of(uint32_t dim, Metric metric, DType dtype = DType::kF32) {
-  VectorSpec spec;
-  spec.dim = dim;
-  spec.metric = metric;
-  spec.dtype = dtype;
-  return spec;
-}
+using testing::spec_of;
 
 float distance(const VectorSpec& spec, const std::vector<float>& query, const std::vector<float>& given) {
   std::vector<std::byte> stored(spec.vector_bytes());

@@ -8,16 +8,12 @@
 #include <numeric>
 
 #include "base/random.h"
+#include "codes/specs.h"
 
 namespace lamina {
 namespace {
 
-VectorSpec spec_of(uint32_t dim, Metric metric) {
-  VectorSpec spec;
-  spec.dim = dim;
-  spec.metric = metric;
-  return spec;
-}
+using testing::spec_of;
 
 std::vector<float> random_vectors(size_t count, float scale, float shift) {
   Random random(5);

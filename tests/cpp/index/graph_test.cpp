@@ -17,21 +17,12 @@ namespace {
 
 using testing::add;
 using testing::clustered;
+using testing::graph_spec;
 using testing::numbers;
 using testing::recall;
 using testing::search;
 
 constexpr uint32_t kRows = 3000;
-
-VectorSpec spec_of(uint32_t dim, Metric metric, DType dtype = DType::kF32, CodeKind codes = CodeKind::kI8) {
-  VectorSpec spec;
-  spec.dim = dim;
-  spec.metric = metric;
-  spec.dtype = dtype;
-  spec.codes = codes;
-  spec.ef_construction = 100;
-  return spec;
-}
 
 std::shared_ptr<const View> rebuilt(VectorSet& set, int threads = 1) {
   const std::shared_ptr<const View> before = set.view();
@@ -46,7 +37,7 @@ TEST_P(Walked, FindsTheNearestBeforeAndAfterRebuilding) {
   const uint32_t dim = 24;
   const std::vector<float> vectors = clustered(kRows, dim, 1);
   const std::vector<float> queries = clustered(40, dim, 2);
-  VectorSet set(spec_of(dim, metric, dtype, codes));
+  VectorSet set(graph_spec(dim, metric, dtype, codes));
   add(set, vectors, 0, 1500);  // in bulk
   for (uint64_t row = 1500; row < 1600; ++row) add(set, vectors, row, row + 1);
   add(set, vectors, 1600, kRows, 2);
@@ -69,7 +60,7 @@ INSTANTIATE_TEST_SUITE_P(All, Walked,
                                            std::tuple(Metric::kCosine, DType::kF32, CodeKind::kNone)));
 
 TEST(Graph, HammingIsWalkedOnItsBits) {
-  VectorSpec spec = spec_of(64, Metric::kHamming, DType::kBits);
+  VectorSpec spec = graph_spec(64, Metric::kHamming, DType::kBits);
   VectorSet set(spec);
   Random random(3);
   std::vector<uint64_t> bits(kRows);
@@ -93,7 +84,7 @@ TEST(Graph, OneThreadBuildsTheSameBytes) {
   const std::vector<float> vectors = clustered(2000, dim, 4);
   std::vector<std::shared_ptr<const Part>> parts;
   for (int i = 0; i < 2; ++i) {
-    VectorSet set(spec_of(dim, Metric::kCosine));
+    VectorSet set(graph_spec(dim, Metric::kCosine));
     add(set, vectors, 0, 1500);
     add(set, vectors, 1500, 2000);
     parts.push_back(VectorSet::rebuild(*set.view(), 1));
@@ -110,7 +101,7 @@ TEST(Graph, OneThreadBuildsTheSameBytes) {
 TEST(Graph, DeletedRowsAreWalkedThroughAndNeverReturned) {
   const uint32_t dim = 16;
   const std::vector<float> vectors = clustered(kRows, dim, 5);
-  VectorSet set(spec_of(dim, Metric::kL2));
+  VectorSet set(graph_spec(dim, Metric::kL2));
   add(set, vectors, 0, kRows);
   rebuilt(set);
   // All of the 500 rows nearest to one point, and every third of the rest.
@@ -144,7 +135,7 @@ TEST(Graph, ThousandsOfEqualVectorsDoNotCutItApart) {
   const uint32_t dim = 16;
   std::vector<float> vectors = clustered(kRows, dim, 7);
   for (size_t row = 500; row < 2500; ++row) std::copy_n(vectors.begin(), dim, vectors.begin() + row * dim);
-  VectorSet set(spec_of(dim, Metric::kCosine));
+  VectorSet set(graph_spec(dim, Metric::kCosine));
   add(set, vectors, 0, kRows);
   for (int round = 0; round < 2; ++round) {
     size_t found = 0;
@@ -163,7 +154,7 @@ TEST(Graph, SetsWithoutAnyDistances) {
   for (const float value : {0.0F, 3.0F}) {
     for (const Metric metric : {Metric::kCosine, Metric::kIp, Metric::kL2}) {
       const std::vector<float> vectors(1200 * 3, value);
-      VectorSet set(spec_of(3, metric));
+      VectorSet set(graph_spec(3, metric));
       add(set, vectors, 0, 1200);
       EXPECT_EQ(search(*set.view(), vectors.data(), {.k = 10}).size(), 10U);
       const std::shared_ptr<const View> view = rebuilt(set);
@@ -180,7 +171,7 @@ TEST(Graph, DimensionsFromOneToManyThousands) {
   for (const uint32_t dim : {1U, 2U, 63U, 65U, 4096U}) {
     const uint32_t rows = 1100;
     const std::vector<float> vectors = clustered(rows, dim, 8);
-    VectorSpec spec = spec_of(dim, Metric::kL2);
+    VectorSpec spec = graph_spec(dim, Metric::kL2);
     spec.ef_construction = 40;
     VectorSet set(spec);
     add(set, vectors, 0, rows, 2);
@@ -194,7 +185,7 @@ TEST(Graph, DataThatOutgrowTheCodeAreEncodedAgain) {
   const uint32_t dim = 16;
   std::vector<float> vectors = clustered(4000, dim, 10);
   for (size_t i = 1500 * dim; i < vectors.size(); ++i) vectors[i] *= 100;
-  VectorSet set(spec_of(dim, Metric::kL2));
+  VectorSet set(graph_spec(dim, Metric::kL2));
   add(set, vectors, 0, 1500);
   const std::shared_ptr<const View> old = set.view();
   add(set, vectors, 1500, 4000);
@@ -207,7 +198,7 @@ TEST(Graph, DataThatOutgrowTheCodeAreEncodedAgain) {
 TEST(Graph, OldViewsStayAsTheyWereWhileTheHeadGrows) {
   const uint32_t dim = 16;
   const std::vector<float> vectors = clustered(kRows, dim, 11);
-  VectorSet set(spec_of(dim, Metric::kCosine));
+  VectorSet set(graph_spec(dim, Metric::kCosine));
   add(set, vectors, 0, 1500);
   const std::shared_ptr<const View> old = set.view();
   add(set, vectors, 1500, kRows, 2);
@@ -221,7 +212,7 @@ TEST(Graph, OldViewsStayAsTheyWereWhileTheHeadGrows) {
 TEST(Graph, FrozenHeadsKeepTheirGraph) {
   const uint32_t dim = 16;
   const std::vector<float> vectors = clustered(kRows, dim, 13);
-  VectorSet set(spec_of(dim, Metric::kL2));
+  VectorSet set(graph_spec(dim, Metric::kL2));
   add(set, vectors, 0, 2000);
   const std::vector<uint64_t> gone = {0, 5, 1999};
   set.erase(gone);
@@ -243,7 +234,7 @@ TEST(Graph, FrozenHeadsKeepTheirGraph) {
 TEST(Graph, ReadersNeverWaitForAWriter) {
   const uint32_t dim = 16;
   const std::vector<float> vectors = clustered(kRows, dim, 15);
-  VectorSet set(spec_of(dim, Metric::kCosine));
+  VectorSet set(graph_spec(dim, Metric::kCosine));
   add(set, vectors, 0, 1000);
   std::atomic<bool> done = false;
   std::atomic<size_t> searches = 0;
@@ -280,7 +271,7 @@ TEST(Graph, ReadersNeverWaitForAWriter) {
 TEST(Graph, ALinkToNowhereIsCorruption) {
   const uint32_t dim = 8;
   const std::vector<float> vectors = clustered(1500, dim, 16);
-  VectorSet set(spec_of(dim, Metric::kL2));
+  VectorSet set(graph_spec(dim, Metric::kL2));
   add(set, vectors, 0, 1500);
   Part part = *set.freeze_head(1);
   std::vector<uint32_t> links(part.graph.level0, part.graph.level0 + size_t{part.rows} * part.graph.degree);

@@ -15,22 +15,13 @@ namespace {
 
 using testing::add;
 using testing::clustered;
+using testing::graph_spec;
 using testing::numbers;
 using testing::recall;
 using testing::search;
 
 constexpr uint32_t kDim = 24;
-constexpr uint32_t kRows = 3000;
-
-VectorSpec spec_of(Metric metric, DType dtype = DType::kF32, CodeKind codes = CodeKind::kI8) {
-  VectorSpec spec;
-  spec.dim = kDim;
-  spec.metric = metric;
-  spec.dtype = dtype;
-  spec.codes = codes;
-  spec.ef_construction = 100;
-  return spec;
-}
+constexpr uint32_t kRowsInAll = 3000;
 
 void optimize(VectorSet& set) {
   const auto before = set.view();
@@ -64,20 +55,20 @@ class Merged : public ::testing::TestWithParam<std::tuple<Metric, DType, CodeKin
 
 TEST_P(Merged, HoldsTheLiveRowsAndFindsThemAsARebuildDoes) {
   const auto [metric, dtype, codes] = GetParam();
-  const std::vector<float> vectors = clustered(kRows, kDim, 1);
+  const std::vector<float> vectors = clustered(kRowsInAll, kDim, 1);
   const std::vector<float> queries = clustered(40, kDim, 2);
-  VectorSet set(spec_of(metric, dtype, codes));
+  VectorSet set(graph_spec(kDim, metric, dtype, codes));
   add(set, vectors, 0, 2000);
   optimize(set);
   add(set, vectors, 2000, 2700);
   seal(set);
   add(set, vectors, 2700, 2720);  // a part without a graph
   seal(set);
-  add(set, vectors, 2720, kRows);
+  add(set, vectors, 2720, kRowsInAll);
   std::vector<uint64_t> gone = numbers(100, 300);
-  for (uint64_t rid = 0; rid < kRows; rid += 5) gone.push_back(rid);
+  for (uint64_t rid = 0; rid < kRowsInAll; rid += 5) gone.push_back(rid);
   set.erase(gone);
-  const std::vector<uint64_t> live = without(numbers(0, kRows), gone);
+  const std::vector<uint64_t> live = without(numbers(0, kRowsInAll), gone);
   const auto rebuilt = VectorSet::rebuild(*set.view(), 2);
   const auto merged = merge(set, 2);
   const auto view = set.view();
@@ -100,34 +91,34 @@ INSTANTIATE_TEST_SUITE_P(All, Merged,
                                            std::tuple(Metric::kL2, DType::kF16, CodeKind::kNone)));
 
 TEST(Merge, HammingJoinsOnItsBits) {
-  VectorSpec spec = spec_of(Metric::kHamming, DType::kBits);
+  VectorSpec spec = graph_spec(kDim, Metric::kHamming, DType::kBits);
   spec.dim = 64;
   VectorSet set(spec);
   Random random(3);
-  std::vector<uint64_t> bits(kRows);
+  std::vector<uint64_t> bits(kRowsInAll);
   for (uint64_t& b : bits) b = random.next_u64();
-  const std::vector<uint64_t> rids = numbers(0, kRows);
+  const std::vector<uint64_t> rids = numbers(0, kRowsInAll);
   set.add({.count = 2000, .vectors = bits.data(), .rids = rids.data()}, 1);
   optimize(set);
-  set.add({.count = kRows - 2000, .vectors = &bits[2000], .rids = &rids[2000]}, 1);
+  set.add({.count = kRowsInAll - 2000, .vectors = &bits[2000], .rids = &rids[2000]}, 1);
   const std::vector<uint64_t> gone = numbers(0, 500);
   set.erase(gone);
   const auto merged = merge(set);
-  expect_rows(*merged, numbers(500, kRows));
+  expect_rows(*merged, numbers(500, kRowsInAll));
   EXPECT_TRUE(lost_rows(spec, *merged, 1).empty());
 }
 
 TEST(Merge, TwinsOutliveTheFirstOfThem) {
-  std::vector<float> vectors = clustered(kRows, kDim, 4);
+  std::vector<float> vectors = clustered(kRowsInAll, kDim, 4);
   for (size_t row = 10; row < 400; ++row) std::copy_n(vectors.begin(), kDim, vectors.begin() + row * kDim);
   std::fill_n(vectors.begin() + 500 * kDim, 50 * kDim, 0.0F);  // zero vectors are twins too
-  VectorSet set(spec_of(Metric::kCosine));
+  VectorSet set(graph_spec(kDim, Metric::kCosine));
   add(set, vectors, 0, 2000);
   optimize(set);
-  add(set, vectors, 2000, kRows);
+  add(set, vectors, 2000, kRowsInAll);
   const std::vector<uint64_t> gone = {0, 10, 11, 12, 200, 398, 399, 500, 501, 549};
   set.erase(gone);
-  const std::vector<uint64_t> live = without(numbers(0, kRows), gone);
+  const std::vector<uint64_t> live = without(numbers(0, kRowsInAll), gone);
   const auto merged = merge(set);
   expect_rows(*merged, live);
   EXPECT_TRUE(lost_rows(set.spec(), *merged, 1).empty());
@@ -137,16 +128,17 @@ TEST(Merge, TwinsOutliveTheFirstOfThem) {
 }
 
 TEST(Merge, ARegionThatDiedWholeLeavesNoGap) {
-  const std::vector<float> vectors = clustered(kRows, kDim, 5);
-  VectorSet set(spec_of(Metric::kL2));
-  add(set, vectors, 0, kRows);
+  const std::vector<float> vectors = clustered(kRowsInAll, kDim, 5);
+  VectorSet set(graph_spec(kDim, Metric::kL2));
+  add(set, vectors, 0, kRowsInAll);
   optimize(set);
   std::vector<uint64_t> gone;
-  for (const auto& [distance, rid] : testing::nearest(set.spec(), vectors, numbers(0, kRows), vectors.data(), 800)) {
+  for (const auto& [distance, rid] :
+       testing::nearest(set.spec(), vectors, numbers(0, kRowsInAll), vectors.data(), 800)) {
     gone.push_back(rid);
   }
   set.erase(gone);
-  const std::vector<uint64_t> live = without(numbers(0, kRows), gone);
+  const std::vector<uint64_t> live = without(numbers(0, kRowsInAll), gone);
   const auto merged = merge(set);
   expect_rows(*merged, live);
   EXPECT_TRUE(lost_rows(set.spec(), *merged, 1).empty());
@@ -155,7 +147,7 @@ TEST(Merge, ARegionThatDiedWholeLeavesNoGap) {
 
 TEST(Merge, TinyAndEmptyOnes) {
   const std::vector<float> vectors = clustered(60, kDim, 7);
-  VectorSet set(spec_of(Metric::kCosine));
+  VectorSet set(graph_spec(kDim, Metric::kCosine));
   for (uint64_t row = 0; row < 60; row += 20) {
     add(set, vectors, row, row + 20);
     seal(set);
@@ -168,8 +160,8 @@ TEST(Merge, TinyAndEmptyOnes) {
 }
 
 TEST(Merge, SomePartsJoinAndOthersStay) {
-  const std::vector<float> vectors = clustered(kRows, kDim, 8);
-  VectorSet set(spec_of(Metric::kCosine));
+  const std::vector<float> vectors = clustered(kRowsInAll, kDim, 8);
+  VectorSet set(graph_spec(kDim, Metric::kCosine));
   for (const uint64_t begin : {0U, 1000U, 2000U}) {
     add(set, vectors, begin, begin + 1000);
     seal(set);
@@ -184,7 +176,7 @@ TEST(Merge, SomePartsJoinAndOthersStay) {
   ASSERT_EQ(view->parts.size(), 2U);
   EXPECT_EQ(view->parts[1].part, merged);
   EXPECT_EQ(view->parts[1].deleted.count(), 2U);
-  EXPECT_EQ(view->live, kRows - 3U);
+  EXPECT_EQ(view->live, kRowsInAll - 3U);
   EXPECT_THROW(set.replace_parts(some, merged), std::logic_error);
 }
 
@@ -192,7 +184,7 @@ TEST(Merge, OneThreadMergesToTheSameBytes) {
   const std::vector<float> vectors = clustered(2500, kDim, 9);
   std::vector<std::shared_ptr<const Part>> parts;
   for (int i = 0; i < 2; ++i) {
-    VectorSet set(spec_of(Metric::kCosine));
+    VectorSet set(graph_spec(kDim, Metric::kCosine));
     add(set, vectors, 0, 2000);
     optimize(set);
     add(set, vectors, 2000, 2500);

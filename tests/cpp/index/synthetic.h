@@ -9,9 +9,17 @@
 #include <vector>
 
 #include "base/random.h"
+#include "codes/specs.h"
 #include "index/vector_set.h"
 
 namespace lamina::testing {
+
+inline VectorSpec graph_spec(uint32_t dim, Metric metric, DType dtype = DType::kF32, CodeKind codes = CodeKind::kI8) {
+  VectorSpec spec = spec_of(dim, metric, dtype);
+  spec.codes = codes;
+  spec.ef_construction = 100;
+  return spec;
+}
 
 inline float normal(Random& random) {
   return static_cast<float>(std::sqrt(-2 * std::log(1 - random.unit())) * std::cos(6.283185307179586 * random.unit()));

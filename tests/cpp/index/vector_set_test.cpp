@@ -19,14 +19,7 @@ using testing::clustered;
 using testing::nearest;
 using testing::numbers;
 using testing::search;
-
-VectorSpec spec_of(uint32_t dim, Metric metric, DType dtype = DType::kF32) {
-  VectorSpec spec;
-  spec.dim = dim;
-  spec.metric = metric;
-  spec.dtype = dtype;
-  return spec;
-}
+using testing::spec_of;
 
 void expect_exact(const View& view, const std::vector<float>& vectors, const std::vector<uint64_t>& rids,
                   const float* query, uint32_t k) {

@@ -57,8 +57,8 @@ TEST_F(FaultTest, TraceNamesEveryOperation) {
 }
 
 TEST_F(FaultTest, NamesOfOperationsRoundTrip) {
-  for (int i = 0; i <= static_cast<int>(Operation::kSyncDirectory); ++i) {
-    EXPECT_EQ(operation_of(to_string(static_cast<Operation>(i))), static_cast<Operation>(i));
+  for (int i = 0; i <= static_cast<int>(FileOperation::kSyncDirectory); ++i) {
+    EXPECT_EQ(operation_of(to_string(static_cast<FileOperation>(i))), static_cast<FileOperation>(i));
   }
   EXPECT_EQ(operation_of("nonsense"), std::nullopt);
 }
@@ -78,7 +78,7 @@ TEST_F(FaultTest, FailsTheNthOnce) {
 }
 
 TEST_F(FaultTest, StickyFailsFromThereOn) {
-  fs_.fail({.rule = {.operation = Operation::kCreate, .path_part = "seg", .nth = 1}, .sticky = true});
+  fs_.fail({.rule = {.operation = FileOperation::kCreate, .path_part = "seg", .nth = 1}, .sticky = true});
   fs_.create("/d/seg1");
   fs_.create("/d/log");
   EXPECT_THROW(fs_.create("/d/seg2"), StorageError);
@@ -93,7 +93,7 @@ TEST_F(FaultTest, AFailedWritePoisonsAndMayBeHalfDone) {
   for (const bool half : {false, true}) {
     const std::string path = half ? "/d/half" : "/d/none";
     const auto out = fs_.create(path);
-    fs_.fail({.rule = {.operation = Operation::kWrite}, .half_write = half});
+    fs_.fail({.rule = {.operation = FileOperation::kWrite}, .half_write = half});
     EXPECT_THROW(out->append(as_bytes("123456")), StorageError);
     EXPECT_EQ(read(path), half ? "123" : "");
     EXPECT_THROW(out->append(as_bytes("7")), StorageError);
@@ -105,7 +105,7 @@ TEST_F(FaultTest, AFailedWritePoisonsAndMayBeHalfDone) {
 }
 
 TEST_F(FaultTest, AFailedSyncCanLoseThePages) {
-  fs_.fail({.rule = {.operation = Operation::kSync},
+  fs_.fail({.rule = {.operation = FileOperation::kSync},
             .effect = [&](const std::string& path) { memory_.lose_unsynced(path); }});
   const auto out = fs_.create("/d/a");
   out->append(as_bytes("abc"));

@@ -117,7 +117,7 @@ TEST(Publication, GathersSmallAppendsAndStreamsLargeOnes) {
   publication.commit("/s", "f");
   EXPECT_EQ(content(*memory), expected);
   uint64_t writes = 0;
-  for (const OperationRecord& record : fs.trace()) writes += record.operation == Operation::kWrite;
+  for (const OperationRecord& record : fs.trace()) writes += record.operation == FileOperation::kWrite;
   EXPECT_EQ(writes, 4U);
 }
 
@@ -135,7 +135,7 @@ TEST(Publication, LeftUncommittedItLeavesNothing) {
 TEST(Publication, StepsOverWhatACrashLeftInScratch) {
   const auto memory = with_old();
   FaultFileSystem fs(*memory);
-  fs.fail({.rule = {.operation = Operation::kCreate}, .error = EEXIST});
+  fs.fail({.rule = {.operation = FileOperation::kCreate}, .error = EEXIST});
   publish(fs, "/s/tmp", "/s", "f", as_bytes(kNew));
   EXPECT_EQ(content(*memory), kNew);
 }

@@ -21,7 +21,7 @@ std::vector<std::byte> content(const std::filesystem::path& path) {
 }
 
 void replay(const std::string& name, bool (*target)(Bytes)) {
-  const auto corpus = std::filesystem::path(__FILE__).parent_path() / "../../fuzz/corpus" / name;
+  const auto corpus = std::filesystem::path("tests/fuzz/corpus") / name;
   int seeds = 0;
   for (const auto& entry : std::filesystem::directory_iterator(corpus)) {
     const bool seed = entry.path().filename().string().starts_with("seed-");

@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <filesystem>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -22,8 +21,7 @@ using sample::Buffer;
 using Notes = std::map<uint64_t, std::string>;  // what begins in the row at an offset
 
 std::string page() {
-  const auto here = std::filesystem::path(__FILE__).parent_path();
-  std::ifstream in(here / "../../../cpp/segment/FORMAT.md");
+  std::ifstream in("cpp/segment/FORMAT.md");
   std::ostringstream text;
   text << in.rdbuf();
   return text.str();

@@ -18,7 +18,7 @@ namespace {
 
 constexpr const char* kReserve = "/kb.lamina/RESERVE";
 
-uint64_t count(const FaultFileSystem& fs, Operation operation, const std::string& path_part) {
+uint64_t count(const FaultFileSystem& fs, FileOperation operation, const std::string& path_part) {
   uint64_t n = 0;
   for (const OperationRecord& record : fs.trace()) {
     n += record.operation == operation && record.path.find(path_part) != std::string::npos ? 1 : 0;
@@ -89,10 +89,10 @@ TEST(DurabilityTest, WritersShareSyncs) {
   FaultFileSystem fs(memory);
   const auto store = make_store(fs);
   store->create_collection("docs", toy_spec());
-  fs.fail({.rule = {Operation::kSync, ".log"}, .error = 0, .sticky = true, .effect = [](const std::string&) {
-             std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  fs.fail({.rule = {FileOperation::kSync, ".log"}, .error = 0, .sticky = true, .effect = [](const std::string&) {
+             std::this_thread::sleep_for(std::chrono::milliseconds(20));
            }});
-  const uint64_t before = count(fs, Operation::kSync, ".log");
+  const uint64_t before = count(fs, FileOperation::kSync, ".log");
   constexpr int kThreads = 8;
   constexpr int kWrites = 20;
   std::vector<std::thread> writers;
@@ -105,7 +105,7 @@ TEST(DurabilityTest, WritersShareSyncs) {
     });
   }
   for (std::thread& writer : writers) writer.join();
-  const uint64_t syncs = count(fs, Operation::kSync, ".log") - before;
+  const uint64_t syncs = count(fs, FileOperation::kSync, ".log") - before;
   EXPECT_LT(syncs, kThreads * kWrites / 2);
   EXPECT_GE(syncs, kWrites);
 }
@@ -169,8 +169,8 @@ TEST(DurabilityTest, SearchesWaitForNothingThatTheWriterWaitsFor) {
   std::atomic<int> stops = 0;
   {
     Searcher searcher(*store);
-    for (const Operation operation :
-         {Operation::kWrite, Operation::kSync, Operation::kSyncDirectory, Operation::kRename, Operation::kRemove}) {
+    for (const FileOperation operation : {FileOperation::kWrite, FileOperation::kSync, FileOperation::kSyncDirectory,
+                                          FileOperation::kRename, FileOperation::kRemove}) {
       fs.fail({.rule = {operation}, .error = 0, .sticky = true, .effect = [&](const std::string& path) {
                  ++stops;
                  EXPECT_TRUE(searcher.search()) << "while " << path << " is written";
@@ -202,7 +202,7 @@ TEST(FullDiskTest, DeletesGoThroughInTheReserve) {
   upsert(*store, batch_of(1, 0, 9));
   Rows expected = batch_of(1, 0, 9);
   const auto fill = [&](const std::string& path_part) {
-    fs.fail({.rule = {Operation::kWrite, path_part}, .error = ENOSPC, .half_write = true});
+    fs.fail({.rule = {FileOperation::kWrite, path_part}, .error = ENOSPC, .half_write = true});
   };
   const auto remake = [&] {
     EXPECT_FALSE(memory.exists(kReserve));
@@ -248,13 +248,13 @@ TEST(FullDiskTest, DeletesGoThroughInTheReserve) {
 TEST(FullDiskTest, WithoutAReserveADeleteIsRefusedAndChangesNothing) {
   MemoryFileSystem memory;
   FaultFileSystem fs(memory);
-  fs.fail({.rule = {Operation::kWrite, "RESERVE"}, .error = ENOSPC, .sticky = true});
+  fs.fail({.rule = {FileOperation::kWrite, "RESERVE"}, .error = ENOSPC, .sticky = true});
   const auto store = make_store(fs);
   EXPECT_FALSE(memory.exists(kReserve));
   EXPECT_TRUE(memory.list("/kb.lamina/scratch").empty());
   store->create_collection("docs", toy_spec());
   upsert(*store, batch_of(1, 0, 3));
-  fs.fail({.rule = {Operation::kWrite, ".log"}, .error = ENOSPC});
+  fs.fail({.rule = {FileOperation::kWrite, ".log"}, .error = ENOSPC});
   EXPECT_THROW(write(*store, Op::erase({1})), StorageError);
   EXPECT_EQ(rows_in(*store), batch_of(1, 0, 3));
   EXPECT_EQ(write(*store, Op::erase({1})).deleted, 1u);

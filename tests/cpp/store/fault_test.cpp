@@ -15,12 +15,12 @@ namespace {
 
 struct Failure {
   const char* name;
-  std::set<Operation> of;  // any, if empty
+  std::set<FileOperation> of;  // any, if empty
   int error;
   bool half = false;
 };
 
-using enum Operation;
+using enum FileOperation;
 
 const std::vector<Failure>& failures() {
   static const std::vector<Failure> all = {

@@ -37,7 +37,7 @@ class OpeningTest : public testing::Test {
     const auto trace = fs.trace();
     for (; seen < trace.size(); ++seen) {
       const OperationRecord& record = trace[seen];
-      const bool opens = record.operation == Operation::kOpen || record.operation == Operation::kMap;
+      const bool opens = record.operation == FileOperation::kOpen || record.operation == FileOperation::kMap;
       if (opens && record.path.find("/files/") != std::string::npos) paths.insert(record.path);
     }
     return paths;

@@ -141,7 +141,7 @@ TEST_P(PowerCutTest, AfterASyncThatFailedAndLost) {
   const uint64_t schedules = wanted("LAMINA_LOST_SYNCS", 2'000);
   const std::vector<OperationRecord> operations = trace();
   std::vector<OperationRule> syncs;
-  for (const Operation kind : {Operation::kSync, Operation::kSyncDirectory}) {
+  for (const FileOperation kind : {FileOperation::kSync, FileOperation::kSyncDirectory}) {
     const auto is_kind = [&](const OperationRecord& record) { return record.operation == kind; };
     const auto count = static_cast<uint64_t>(std::count_if(operations.begin(), operations.end(), is_kind));
     for (uint64_t nth = 0; nth < count; ++nth) syncs.push_back({.operation = kind, .nth = nth});

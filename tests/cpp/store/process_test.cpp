@@ -84,7 +84,7 @@ TEST_F(ProcessTest, AForkedChildLetsGoOfAStoreThatItsParentsThreadsWaitIn) {
   store->create_collection("docs", toy_spec());
   std::promise<void> syncing;
   std::promise<void> forked;
-  fs.fail({.rule = {Operation::kSync, ".log"}, .error = 0, .effect = [&](const std::string&) {
+  fs.fail({.rule = {FileOperation::kSync, ".log"}, .error = 0, .effect = [&](const std::string&) {
              syncing.set_value();
              forked.get_future().wait();
            }});

@@ -19,7 +19,9 @@ constexpr float kSecretVector = 1.2345678e-11F;
 
 Rows secret() { return {{kSecretId, {kSecretText, kSecretVector}}}; }
 
-bool holds(Bytes bytes, Bytes wanted) { return std::ranges::search(bytes, wanted).begin() != bytes.end(); }
+bool holds(Bytes bytes, Bytes wanted) {
+  return std::search(bytes.begin(), bytes.end(), wanted.begin(), wanted.end()) != bytes.end();
+}
 
 // Names of the files that hold any of the secret.
 std::vector<std::string> holders(FileSystem& fs) {

@@ -189,7 +189,7 @@ TEST(RecoveryTest, AFullDiskRefusesAWriteAndTheStoreGoesOn) {
   const auto store = make_store(faulty);
   store->create_collection("docs", toy_spec());
   upsert(*store, batch_of(1, 0, 3));
-  faulty.fail({.rule = {.operation = Operation::kWrite, .path_part = ".log"}, .error = ENOSPC, .half_write = true});
+  faulty.fail({.rule = {.operation = FileOperation::kWrite, .path_part = ".log"}, .error = ENOSPC, .half_write = true});
   try {
     upsert(*store, batch_of(2, 10, 3));
     FAIL() << "written to a full disk";
@@ -211,7 +211,7 @@ TEST(RecoveryTest, AFailedSyncPoisonsTheHandle) {
   auto store = make_store(faulty);
   store->create_collection("docs", toy_spec());
   upsert(*store, batch_of(1, 0, 3));
-  faulty.fail({.rule = {.operation = Operation::kSync, .path_part = ".log"},
+  faulty.fail({.rule = {.operation = FileOperation::kSync, .path_part = ".log"},
                .effect = [&](const std::string& path) { memory.lose_unsynced(path); }});
   EXPECT_THROW(upsert(*store, batch_of(2, 10, 3)), StorageError);
   EXPECT_THROW(upsert(*store, batch_of(3, 20, 3)), StorageError);
@@ -262,7 +262,7 @@ TEST(RecoveryTest, ARootThatItsWriterDidNotSyncIsSyncedBeforeOlderOnesGo) {
   MemoryFileSystem memory;
   for (int round = 0; round < 2; ++round) {  // the first root, and one that follows another
     FaultFileSystem faulty(memory);
-    faulty.fail({.rule = {.operation = Operation::kSyncDirectory, .path_part = "/roots"}, .sticky = true});
+    faulty.fail({.rule = {.operation = FileOperation::kSyncDirectory, .path_part = "/roots"}, .sticky = true});
     EXPECT_THROW(make_store(faulty)->create_collection("docs", toy_spec()), StorageError);
     open_store(memory)->close();
     for (uint64_t seed = 0; seed < 20; ++seed) open_store(*memory.after_power_cut(seed));

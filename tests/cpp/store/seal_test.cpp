@@ -12,7 +12,7 @@
 namespace lamina {
 namespace {
 
-uint64_t count(const FaultFileSystem& fs, Operation operation, const std::string& path_part) {
+uint64_t count(const FaultFileSystem& fs, FileOperation operation, const std::string& path_part) {
   uint64_t n = 0;
   for (const OperationRecord& record : fs.trace()) {
     n += record.operation == operation && record.path.find(path_part) != std::string::npos ? 1 : 0;
@@ -181,7 +181,7 @@ TEST(SealTest, OneThatFailedIsMadeUpForByTheNext) {
   for (const char* file : {".rec", ".vec", ".man", ".root"}) {
     upsert(*store, batch_of(1, static_cast<int64_t>(expected.size()), 5));
     expected.merge(batch_of(1, static_cast<int64_t>(expected.size()), 5));
-    fs.fail({.rule = {Operation::kWrite, file}, .error = ENOSPC, .half_write = true});
+    fs.fail({.rule = {FileOperation::kWrite, file}, .error = ENOSPC, .half_write = true});
     EXPECT_THROW(store->seal(), StorageError) << file;
     EXPECT_EQ(rows_in(*store), expected);
     write(*store, Op::erase({static_cast<int64_t>(expected.size()) - 1}));
@@ -238,7 +238,7 @@ TEST(SealTest, OneThatFailsIsNotTriedAtEachWrite) {
   FaultFileSystem fs(memory);
   const auto store = make_store(fs, {.log_limit = 40000});
   store->create_collection("docs", toy_spec());
-  fs.fail({.rule = {Operation::kSync, ".rec"}, .error = ENOSPC, .sticky = true});
+  fs.fail({.rule = {FileOperation::kSync, ".rec"}, .error = ENOSPC, .sticky = true});
   Rows expected;
   for (int batch = 0; batch < 100; ++batch) {  // some 600 bytes of log each
     upsert(*store, batch_of(batch, batch, 4));
@@ -248,7 +248,7 @@ TEST(SealTest, OneThatFailsIsNotTriedAtEachWrite) {
     } catch (const StorageError&) {
     }
   }
-  const uint64_t tried = count(fs, Operation::kCreate, ".rec");
+  const uint64_t tried = count(fs, FileOperation::kCreate, ".rec");
   EXPECT_GE(tried, 2u);
   EXPECT_LE(tried, 8u);
   EXPECT_EQ(rows_in(*store), expected);

@@ -14,8 +14,6 @@
 namespace lamina {
 namespace {
 
-constexpr StoreOptions kForgetful{.keep_versions_us = 0};
-
 std::set<std::string> files_of(FileSystem& fs) {
   std::set<std::string> all;
   for (const std::string folder : {"/roots", "/log", "/files"}) {
