@@ -35,6 +35,24 @@ def test_open_to_answers(benchmark: Any, texts: DataSet, saved: Path, answers: i
     benchmark(answer)
 
 
+@pytest.mark.parametrize("touched", [False, True], ids=["first touch", "touched before"])
+def test_first_touch(benchmark: Any, texts: DataSet, saved: Path, touched: bool) -> None:
+    """What 100 searches pay for checksums when nobody has read the file yet: the rounds differ in warm() alone."""
+
+    def opened() -> tuple[tuple[lamina.Index], dict[str, Any]]:
+        index = lamina.Index.open(saved)
+        if touched:
+            index.warm()
+        return (index,), {}
+
+    def answer(index: lamina.Index) -> list[int]:
+        return [int(index.search(query, k=1, ef=64).ids[0]) for query in texts.queries[:100]]
+
+    (index,), _ = opened()
+    assert sum(found == nearest for found, nearest in zip(answer(index), texts.truth[:100, 0], strict=True)) >= 95
+    benchmark.pedantic(answer, setup=opened, rounds=20)
+
+
 MANY = 5000
 ANSWER = """
 import sys, lamina

@@ -9,9 +9,8 @@
 namespace lamina {
 namespace {
 
-py::memoryview view_of(Bytes bytes) {
-  return py::memoryview::from_memory(bytes.data(), static_cast<py::ssize_t>(bytes.size()));
-}
+// Never the mapping itself: what Arrow has validated must not change while Arrow looks at it.
+py::bytes copy_of(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 [[noreturn]] void rethrow(const py::error_already_set& error) {
   if (error.matches(PyExc_MemoryError)) throw std::bad_alloc();
@@ -24,7 +23,7 @@ py::memoryview view_of(Bytes bytes) {
 void PythonCodec::check(Bytes block, uint32_t rows) const {
   const py::gil_scoped_acquire acquired;
   try {
-    codec_.attr("check")(view_of(block), rows);
+    codec_.attr("check")(copy_of(block), rows);
   } catch (const py::error_already_set& error) {
     rethrow(error);
   }
@@ -33,7 +32,7 @@ void PythonCodec::check(Bytes block, uint32_t rows) const {
 std::vector<std::byte> PythonCodec::concat_take(std::span<const Slice> slices) const {
   const py::gil_scoped_acquire acquired;
   py::list parts;
-  for (const Slice& slice : slices) parts.append(py::make_tuple(view_of(slice.block), to_array(slice.rows)));
+  for (const Slice& slice : slices) parts.append(py::make_tuple(copy_of(slice.block), to_array(slice.rows)));
   const py::bytes joined = codec_.attr("concat_take")(parts);
   const Bytes raw = as_bytes(std::string_view(joined));
   return {raw.begin(), raw.end()};

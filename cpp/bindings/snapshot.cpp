@@ -205,9 +205,22 @@ py::tuple vectors_at(const PythonSnapshot& self, const Refs& refs) {
   return py::make_tuple(std::move(vectors), std::move(present));
 }
 
-// The sealed bytes of some records' columns, for as long as somebody looks at them.
+// The sealed bytes of some records' columns, where they are kept.
 struct Block {
   BlockRef ref;
+
+  // A copy: Arrow may look at it for long, and a mapped page can fail at any time.
+  py::bytes read() const {
+    PyObject* const made = PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(ref.bytes.size()));
+    if (made == nullptr) throw py::error_already_set();
+    auto copy = py::reinterpret_steal<py::bytes>(made);
+    {
+      const py::gil_scoped_release released;
+      std::ranges::copy(ref.bytes, reinterpret_cast<std::byte*>(PyBytes_AS_STRING(made)));
+      if (ref.segment != nullptr) ref.segment->file().require_whole();
+    }
+    return copy;
+  }
 };
 
 py::list blocks_at(const PythonSnapshot& self, const Refs& refs) {
@@ -244,12 +257,8 @@ void warm(const PythonSnapshot& self) {
 }
 
 void bind_block(py::module_& m) {
-  py::class_<Block>(m, "Block", py::buffer_protocol(),
-                    "The sealed bytes of some records' columns: a read-only buffer that keeps its mapping alive.")
-      .def_buffer([](Block& self) {
-        const Bytes bytes = self.ref.bytes;
-        return py::buffer_info(reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<py::ssize_t>(bytes.size()));
-      })
+  py::class_<Block>(m, "Block", "The sealed bytes of some records' columns, where they are kept.")
+      .def("read", &Block::read, "A copy of them. CorruptionError if they cannot be read any more.")
       .def_property_readonly("key", [](const Block& self) { return self.ref.key; })
       .def_property_readonly("rows", [](const Block& self) { return self.ref.block_rows; });
 }

@@ -23,9 +23,9 @@ Durability parse_durability(const std::string& name) {
   throw std::invalid_argument("unknown durability '" + name + "': one of fsync, interval, os");
 }
 
-PythonStore open_store(const std::string& path, bool create, bool read_only, const std::string& durability,
-                       uint64_t log_limit, int64_t keep_versions_us, py::object codec) {
-  const StoreOptions options{create, read_only, parse_durability(durability), log_limit, keep_versions_us};
+PythonStore open_store(const std::string& path, bool create, bool read_only, bool salvage,
+                       const std::string& durability, uint64_t log_limit, int64_t keep_versions_us, py::object codec) {
+  const StoreOptions options{create, read_only, salvage, parse_durability(durability), log_limit, keep_versions_us};
   return {std::make_shared<OpenStore>(path, options, std::move(codec))};
 }
 
@@ -86,14 +86,29 @@ std::vector<Written> write(const PythonStore& self, const std::vector<const Pyth
   return written;
 }
 
-py::dict verify(const PythonStore& self) {
+py::dict verify(const PythonStore& self, std::optional<double> max_seconds, bool resume) {
   VerifyReport report;
   {
     const py::gil_scoped_release released;
-    report = self.store().verify();
+    report = self.store().verify({max_seconds, resume});
   }
-  return py::dict("files"_a = report.files, "bytes"_a = report.bytes, "records"_a = report.records,
-                  "vectors"_a = report.vectors);
+  return py::dict("files"_a = report.files, "bytes"_a = report.bytes, "bytes_in_all"_a = report.bytes_in_all,
+                  "records"_a = report.records, "vectors"_a = report.vectors, "complete"_a = report.complete);
+}
+
+py::list to_python(const std::vector<RepairReport::Segment>& segments) {
+  py::list all;
+  for (const RepairReport::Segment& one : segments) all.append(py::make_tuple(one.collection, one.damage));
+  return all;
+}
+
+py::tuple repair(const PythonStore& self, int threads) {
+  RepairReport report;
+  {
+    const py::gil_scoped_release released;
+    report = self.store().repair(threads);
+  }
+  return py::make_tuple(to_python(report.repaired), to_python(report.lost));
 }
 
 py::dict stats(const PythonStore& self) {
@@ -117,7 +132,11 @@ py::dict stats(const PythonStore& self) {
 
 py::dict recovery(const PythonStore& self) {
   const Recovery& recovery = self.store().recovery();
-  return py::dict("clean"_a = recovery.clean, "frames_replayed"_a = recovery.frames_replayed,
+  py::list missing;
+  for (const Missing& one : recovery.missing) {
+    missing.append(py::make_tuple(one.collection, one.file, one.what, one.rows, one.why));
+  }
+  return py::dict("missing"_a = missing, "clean"_a = recovery.clean, "frames_replayed"_a = recovery.frames_replayed,
                   "bytes_cut"_a = recovery.bytes_cut, "files_swept"_a = recovery.files_swept, "note"_a = recovery.note);
 }
 
@@ -140,7 +159,7 @@ void bind_store(py::module_& m) {
       m, "Store", "A store: see cpp/store/store.h for what each call promises. The GIL is released around all work.");
   bind_versions(store);
   store
-      .def_static("open", &open_store, "path"_a, py::kw_only(), "create"_a, "read_only"_a, "durability"_a,
+      .def_static("open", &open_store, "path"_a, py::kw_only(), "create"_a, "read_only"_a, "salvage"_a, "durability"_a,
                   "log_limit"_a, "keep_versions_us"_a, "codec"_a)
       .def("create_collection", &create_collection, "name"_a, py::kw_only(), "dim"_a, "metric"_a, "dtype"_a, "codes"_a,
            "m"_a, "ef_construction"_a, "seed"_a, "fingerprint"_a, "model"_a, "settings"_a)
@@ -168,7 +187,9 @@ void bind_store(py::module_& m) {
       .def(
           "maintain", [](const PythonStore& self, int threads) { return self.store().maintain(threads); }, "threads"_a,
           released)
-      .def("verify", &verify)
+      .def("verify", &verify, "max_seconds"_a, "resume"_a)
+      .def("repair", &repair, "threads"_a,
+           "What was made anew, and what is lost: lists of (collection, what was found).")
       .def("stats", &stats)
       .def("recovery", &recovery)
       .def_property_readonly("version",

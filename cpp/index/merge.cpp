@@ -72,6 +72,7 @@ class Merging {
     const Frozen frozen = freeze(spec, *rows_, graph.get(), order, threads_);
     frozen.part->calibration = recalibrate(spec, *frozen.part, base.calibration, threads_);
     mend(spec, *frozen.part, suspects(*frozen.part, order, carried), frozen.level0, threads_);
+    view_.require_whole();
     return frozen.part;
   }
 

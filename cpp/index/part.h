@@ -63,16 +63,21 @@ struct Part {
   GraphView graph;
   Calibration calibration;
 
-  // Called before the first use of, respectively, everything but the raw vectors, and the raw vector of one row.
-  // Null where the bytes are this process's own. Throw CorruptionError. Thread-safe, cheap after the first call.
+  // Called before the first use of, respectively, the rids and their order, everything but the raw vectors, and the raw
+  // vector of one row; and between reading any of it and believing what was read. Null where the bytes are this
+  // process's own. Throw CorruptionError. Thread-safe, cheap after the first call.
   struct Guard {
     virtual ~Guard() = default;
+    virtual const uint32_t* check_rids() const = 0;  // the order to go by: made in memory where the file's is damaged
     virtual void check_index() const = 0;
     virtual void check_vectors(uint32_t first_row, uint32_t count) const = 0;
+    virtual void require_whole() const = 0;
   };
   const Guard* guard = nullptr;
   std::shared_ptr<const void> owner;  // keeps all of the above alive
   std::string name;                   // for messages: the file, or "memory"
+
+  const uint32_t* checked_order() const { return guard == nullptr ? rid_order : guard->check_rids(); }
 };
 
 }  // namespace lamina

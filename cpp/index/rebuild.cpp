@@ -31,6 +31,7 @@ std::shared_ptr<HeadRows> gather(const View& view, int threads) {
     take(SealedRows(view.spec, *sealed.part), Live(sealed.deleted, sealed.part->rows));
   }
   if (view.head) take(view.head->rows(), Live(view.head_deleted, view.head_rows));
+  view.require_whole();
   return gathered;
 }
 
@@ -47,17 +48,15 @@ std::shared_ptr<HeadGraph> graph_of(const View& view, const std::shared_ptr<cons
 
 }  // namespace
 
-std::shared_ptr<const Part> VectorSet::rebuild(const View& view, int threads) {
+std::shared_ptr<const Part> VectorSet::rebuild(const View& view, int threads, RowOrder row_order) {
   const VectorSpec& spec = view.spec;
   const std::shared_ptr<const HeadRows> rows = is_all_head(view) ? view.head->shared_rows() : gather(view, threads);
-  if (view.live < kFlatRows) {
-    std::vector<uint32_t> order(view.live);
-    std::iota(order.begin(), order.end(), 0U);
-    return freeze(spec, *rows, nullptr, order, threads).part;
-  }
+  std::vector<uint32_t> order(view.live);
+  std::iota(order.begin(), order.end(), 0U);
+  if (view.live < kFlatRows) return freeze(spec, *rows, nullptr, order, threads).part;
   const std::shared_ptr<HeadGraph> graph = graph_of(view, rows, threads);
   refine_rows(*graph, threads);
-  const std::vector<uint32_t> order = walk_order(*graph);
+  if (row_order == RowOrder::kByNearness) order = walk_order(*graph);
   const Frozen frozen = freeze(spec, *rows, graph.get(), order, threads);
   frozen.part->calibration = calibrate(spec, *frozen.part, threads);
   mend(spec, *frozen.part, suspects(*frozen.part, order, 0), frozen.level0, threads);

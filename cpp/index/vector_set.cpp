@@ -219,6 +219,7 @@ Bitmap VectorSet::died_since(const View& before, const Part& merged) const {
     const Bitmap later = now->head_deleted.resized(before.head_rows);
     later.without(before.head_deleted).for_each([&](uint32_t row) { drop(before.head->rows().rid(row)); });
   }
+  before.require_whole();
   return Bitmap(merged.rows).with(died);
 }
 

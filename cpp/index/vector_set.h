@@ -69,6 +69,8 @@ struct View {
   void vector_at(RowRef where, std::byte* out) const;  // vector_bytes(), checked
   Provenance provenance_at(RowRef where) const;
   void for_each_live(const std::function<void(RowRef, uint64_t rid)>& visit) const;
+  // CorruptionError if what was read of a part may not be believed: see Part::Guard. All of the above call it.
+  void require_whole() const;
 };
 
 // Rows being handed over. `vectors` are row-major float32 (packed bits for kHamming), finite.
@@ -78,6 +80,11 @@ struct NewRows {
   const uint64_t* rids = nullptr;
   const int64_t* ids = nullptr;            // null: 0
   const Provenance* provenance = nullptr;  // null: empty
+};
+
+enum class RowOrder : uint8_t {
+  kByNearness,  // as a walk of the graph comes to them
+  kAsTheyAre,
 };
 
 class VectorSet {
@@ -104,7 +111,7 @@ class VectorSet {
   // `same` has the rows of the part `held`, in their order, somewhere else: it takes its place.
   void replace_part(const Part& held, std::shared_ptr<const Part> same);
   // A new part of the live rows of `view`'s sealed parts and head, built afresh: ordered, every row findable, measured.
-  static std::shared_ptr<const Part> rebuild(const View& view, int threads);
+  static std::shared_ptr<const Part> rebuild(const View& view, int threads, RowOrder order = RowOrder::kByNearness);
   // The same from the graph of the largest part: its dead rows' neighbours take each other in, and all other rows join
   // it. The work follows what has died and what joins.
   static std::shared_ptr<const Part> merge(const View& view, int threads);

@@ -36,6 +36,10 @@ Scratch& scratch() {
   return mine;
 }
 
+void require_whole_part(const Part& part) {
+  if (part.guard != nullptr) part.guard->require_whole();
+}
+
 void require(const SearchOptions& options) {
   if (options.k == 0) throw std::invalid_argument("k 0 is not positive");
 }
@@ -134,6 +138,7 @@ size_t View::search(const void* query, const SearchOptions& options, Hit* out) c
   mine.queries[0].prepare(spec, query);
   mine.tops[0].reset(std::min<uint64_t>(options.k, live), options.ties);
   search_one(*this, options, mine);
+  require_whole();
   return mine.tops[0].take(out);
 }
 
@@ -159,25 +164,35 @@ void View::search_batch(const void* queries, size_t count, const SearchOptions& 
       mine.tops[i].reset(std::min<uint64_t>(options.k, live), options.ties);
     }
     search_exactly(*this, {mine.queries.data(), n}, {mine.tops.data(), n});
+    require_whole();
     for (size_t i = 0; i < n; ++i) {
       counts[begin + i] = static_cast<uint32_t>(mine.tops[i].take(out + (begin + i) * options.k));
     }
   });
 }
 
+void View::require_whole() const {
+  for (const SealedPart& sealed : parts) require_whole_part(*sealed.part);
+}
+
 bool View::find(uint64_t rid, RowRef* where) const {
   for (size_t i = 0; i < parts.size(); ++i) {
     const Part& part = *parts[i].part;
-    if (part.guard != nullptr) part.guard->check_index();
-    const uint32_t* end = part.rid_order + part.rows;
-    const uint32_t* at =
-        std::lower_bound(part.rid_order, end, rid, [&](uint32_t row, uint64_t r) { return part.rids[row] < r; });
+    const uint32_t* order = part.checked_order();
+    const uint32_t* end = order + part.rows;
+    const auto rid_of = [&](uint32_t row) {
+      if (row >= part.rows) refuse_link(part, row, part.rows);
+      return part.rids[row];
+    };
+    const uint32_t* at = std::lower_bound(order, end, rid, [&](uint32_t row, uint64_t r) { return rid_of(row) < r; });
     const Live shown(parts[i].deleted, part.rows);
-    for (; at != end && part.rids[*at] == rid; ++at) {
-      if (!shown(*at)) continue;
-      *where = {static_cast<uint32_t>(i), *at};
-      return true;
+    bool found = false;
+    for (; !found && at != end && rid_of(*at) == rid; ++at) {
+      found = shown(*at);
+      if (found) *where = {static_cast<uint32_t>(i), *at};
     }
+    require_whole_part(part);
+    if (found) return true;
   }
   if (!head) return false;
   const uint32_t row = head->rows().find(rid, Live(head_deleted, head_rows));
@@ -191,16 +206,20 @@ void View::vector_at(RowRef where, std::byte* out) const {
     std::memcpy(out, head->rows().vector(where.row), spec.vector_bytes());
     return;
   }
-  const SealedRows rows(spec, *parts[where.part].part);
+  const Part& part = *parts[where.part].part;
+  const SealedRows rows(spec, part);
   rows.check(where.row, 1);
   std::memcpy(out, rows.vector(where.row), spec.vector_bytes());
+  require_whole_part(part);
 }
 
 Provenance View::provenance_at(RowRef where) const {
   if (where.part == parts.size()) return head->rows().provenance(where.row);
   const Part& part = *parts[where.part].part;
   if (part.guard != nullptr) part.guard->check_index();
-  return SealedRows(spec, part).provenance(where.row);
+  const Provenance found = SealedRows(spec, part).provenance(where.row);
+  require_whole_part(part);
+  return found;
 }
 
 void View::for_each_live(const std::function<void(RowRef, uint64_t rid)>& visit) const {
@@ -211,6 +230,7 @@ void View::for_each_live(const std::function<void(RowRef, uint64_t rid)>& visit)
     }
     ++part;
   });
+  require_whole();
 }
 
 }  // namespace lamina

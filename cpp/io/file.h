@@ -39,11 +39,16 @@ class WritableFile {
   virtual const std::string& path() const = 0;
 };
 
-// A read-only shared mapping of a whole file, valid until destroyed, also after the file is unlinked.
+// A read-only shared mapping of a whole file, valid until destroyed, also after the file is unlinked or replaced.
+//
+// A page that cannot be read (the file was cut short underneath, the disk failed) ends nobody: it and all behind it are
+// zeros from then on, and require_whole() says so. It is called between reading and believing. What it cannot see:
+// bytes overwritten in place, and the zeros that the rest of a page shows when a file is cut within it.
 class Mapping {
  public:
   virtual ~Mapping() = default;
   virtual Bytes bytes() const = 0;
+  virtual void require_whole() const {}  // CorruptionError if a page could not be read since the file was mapped
   virtual const std::string& path() const = 0;
 };
 

@@ -108,10 +108,18 @@ PosixMapping::PosixMapping(const std::string& path) : path_(path) {
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (address == MAP_FAILED) raise_errno(path, "mmap");
   bytes_ = Bytes(static_cast<const std::byte*>(address), size);
+  watched_.emplace(bytes_);
 }
 
 PosixMapping::~PosixMapping() {
+  watched_.reset();
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+void PosixMapping::require_whole() const {
+  const uint64_t at = watched_ ? watched_->failed_at() : WatchedMapping::kNone;
+  if (at == WatchedMapping::kNone) return;
+  throw CorruptionError(path_, at, "a page that can be read", "none (file truncated, or a disk error?)");
 }
 
 PosixLock::PosixLock(std::string path, Descriptor locked)

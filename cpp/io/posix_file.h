@@ -4,9 +4,11 @@
 #include <sys/types.h>
 
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "io/bus_error.h"
 #include "io/file.h"
 #include "io/poison.h"
 
@@ -75,11 +77,13 @@ class PosixMapping : public Mapping {
   explicit PosixMapping(const std::string& path);
   ~PosixMapping() override;
   Bytes bytes() const override { return bytes_; }
+  void require_whole() const override;
   const std::string& path() const override { return path_; }
 
  private:
   const std::string path_;
   Bytes bytes_;  // empty for an empty file, which is not mapped
+  std::optional<WatchedMapping> watched_;
 };
 
 class PosixLock : public FileLock {

@@ -39,7 +39,7 @@ Document open_document(Bytes bytes, const std::string& file, DocumentKind kind, 
   Document document;
   document.writable = check_version(in);
   const uint32_t found = in.u32();
-  if (found > static_cast<uint32_t>(DocumentKind::kIndex)) too_new(file, "document kind " + std::to_string(found));
+  if (found > static_cast<uint32_t>(DocumentKind::kVerified)) too_new(file, "document kind " + std::to_string(found));
   if (found != static_cast<uint32_t>(kind)) {
     in.corrupt("document kind " + std::to_string(static_cast<uint32_t>(kind)), std::to_string(found));
   }

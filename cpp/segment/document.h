@@ -13,7 +13,7 @@
 
 namespace lamina {
 
-enum class DocumentKind : uint32_t { kBitmap = 1, kManifest = 2, kRoot = 3, kIndex = 4 };
+enum class DocumentKind : uint32_t { kBitmap = 1, kManifest = 2, kRoot = 3, kIndex = 4, kVerified = 5 };
 
 struct Document {
   Bytes payload;         // a view into the file's bytes

@@ -1,9 +1,11 @@
 #include "segment/record_segment.h"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 #include "base/error.h"
+#include "segment/made_order.h"
 #include "segment/record_sections.h"
 
 namespace lamina {
@@ -53,6 +55,7 @@ class OpenRecords final : public RecordSegment {
 
   std::span<const uint64_t> rids() const override {
     const std::span<const uint64_t> all = rids_.all();
+    file_.require_whole();
     if (rids_ascend_.load(std::memory_order_acquire)) return all;
     const auto fall = std::ranges::adjacent_find(all, std::ranges::greater_equal{});
     if (fall != all.end()) {
@@ -65,27 +68,28 @@ class OpenRecords final : public RecordSegment {
 
   std::optional<uint32_t> find(Id id) const override {
     if (std::holds_alternative<int64_t>(id) != (id_kind() == IdKind::kInt)) return {};
-    const uint64_t place = partition_point(rows_, [&](uint64_t i) { return id_at(row_at(i)) < id; });
-    if (place == rows_ || id_at(row_at(place)) != id) return {};
-    return row_at(place);
+    const std::vector<uint32_t>* made = made_order_.get();
+    if (made == nullptr) {
+      try {
+        return find_by(id, [&](uint64_t place) { return row_at(place); });
+      } catch (const CorruptionError&) {
+        made = &made_order_.keep(make_order());
+      }
+    }
+    return find_by(id, [&](uint64_t place) { return (*made)[place]; });
   }
 
   std::optional<uint32_t> find_rid(uint64_t rid) const override {
     const uint64_t row = partition_point(rows_, [&](uint64_t i) { return rids_[i] < rid; });
-    if (row == rows_ || rids_[row] != rid) return {};
-    return static_cast<uint32_t>(row);
+    const bool found = row < rows_ && rids_[row] == rid;
+    file_.require_whole();
+    return found ? std::optional(static_cast<uint32_t>(row)) : std::nullopt;
   }
 
   Id id_at(uint32_t row) const override {
-    if (ints_) return (*ints_)[row];
-    const uint64_t begin = (*id_offsets_)[row];
-    const uint64_t end = (*id_offsets_)[uint64_t{row} + 1];
-    if (begin > end || end > id_bytes_->section().length) {
-      file_.corrupt(id_offsets_->section(), row, "an id within IDSB",
-                    std::to_string(begin) + " to " + std::to_string(end));
-    }
-    id_bytes_->check(begin, end - begin);
-    return as_text(file_.bytes(id_bytes_->section()).subspan(begin, end - begin));
+    const Id id = read_id(row);
+    file_.require_whole();
+    return id;
   }
 
   RecordFields fields_at(uint32_t row) const override {
@@ -101,6 +105,7 @@ class OpenRecords final : public RecordSegment {
                     std::to_string(scope));
     }
     fields.scope = scope_names_[scope];
+    file_.require_whole();
     return fields;
   }
 
@@ -109,12 +114,15 @@ class OpenRecords final : public RecordSegment {
   uint32_t block_of(uint32_t row) const override {
     const std::span<const BlockEntry> blocks = checked_blocks();
     const auto after = std::ranges::upper_bound(blocks, uint64_t{row}, {}, &BlockEntry::first_row);
+    file_.require_whole();
     return static_cast<uint32_t>(after - blocks.begin()) - 1;
   }
 
   Block block(uint32_t number) const override {
-    const BlockEntry& entry = checked_blocks()[number];
+    const BlockEntry entry = checked_blocks()[number];
+    file_.require_whole();
     columns_.check(entry.offset, entry.length);
+    file_.require_whole();
     return {number, static_cast<uint32_t>(entry.first_row), static_cast<uint32_t>(entry.rows),
             file_.bytes(columns_.section()).subspan(entry.offset, entry.length)};
   }
@@ -130,6 +138,7 @@ class OpenRecords final : public RecordSegment {
     }
     verify_ids();
     verify_gaps();
+    file_.require_whole();
   }
 
  private:
@@ -158,6 +167,38 @@ class OpenRecords final : public RecordSegment {
       if (!seen.insert(scope_names_.back()).second) in.corrupt("each scope once", "one twice");
     }
     in.expect_end();
+  }
+
+  Id read_id(uint32_t row) const {
+    if (ints_) return (*ints_)[row];
+    const uint64_t begin = (*id_offsets_)[row];
+    const uint64_t end = (*id_offsets_)[uint64_t{row} + 1];
+    if (begin > end || end > id_bytes_->section().length) {
+      file_.corrupt(id_offsets_->section(), row, "an id within IDSB",
+                    std::to_string(begin) + " to " + std::to_string(end));
+    }
+    id_bytes_->check(begin, end - begin);
+    return as_text(file_.bytes(id_bytes_->section()).subspan(begin, end - begin));
+  }
+
+  template <class RowAt>
+  std::optional<uint32_t> find_by(Id id, RowAt&& row_of) const {
+    const uint64_t place = partition_point(rows_, [&](uint64_t i) { return read_id(row_of(i)) < id; });
+    const std::optional<uint32_t> row = place == rows_ ? std::nullopt : std::optional(row_of(place));
+    const bool found = row && read_id(*row) == id;
+    file_.require_whole();
+    return found ? row : std::nullopt;
+  }
+
+  // In place of IORD where that is damaged. CorruptionError if the ids are.
+  std::vector<uint32_t> make_order() const {
+    std::vector<Id> ids;
+    for (uint32_t row = 0; row < rows_; ++row) ids.push_back(read_id(row));
+    file_.require_whole();
+    std::vector<uint32_t> order(rows_);
+    std::iota(order.begin(), order.end(), 0U);
+    std::ranges::sort(order, {}, [&](uint32_t row) { return ids[row]; });
+    return order;
   }
 
   uint32_t row_at(uint64_t place) const {
@@ -217,6 +258,7 @@ class OpenRecords final : public RecordSegment {
   const CheckedColumn<uint32_t> scopes_;
   const CheckedColumn<BlockEntry> blocks_;
   const CheckedSection columns_;
+  MadeOrder made_order_;
   std::optional<CheckedColumn<int64_t>> ints_;
   std::optional<CheckedColumn<uint64_t>> id_offsets_;
   std::optional<CheckedSection> id_bytes_;

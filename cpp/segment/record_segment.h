@@ -27,7 +27,8 @@ struct RecordRows {
 // Writes a segment to the end of `out`; see SegmentWriter. std::invalid_argument if the rows are not as said above.
 FileRef write_record_segment(Publication& out, const RecordRows& rows, const SegmentId& id, const Hasher& hasher);
 
-// Immutable; any thread. Every call checks what it touches for the first time: CorruptionError.
+// Immutable; any thread. Every call checks what it touches for the first time, and that it could be read:
+// CorruptionError. Who looks at a text or block afterwards asks file().require_whole() before believing it.
 class RecordSegment {
  public:
   struct Block {

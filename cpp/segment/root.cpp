@@ -9,6 +9,7 @@ namespace {
 
 constexpr size_t kLeastCollectionBytes = 8 + 4 + 4 * 8 + 48 + 4;
 constexpr size_t kLeastTagBytes = 4 + 3 * 8 + 48 + 4;
+constexpr size_t kStandInBytes = 8 + 48;
 
 void write_log(ByteWriter& out, const LogWitness& log) {
   out.u64(log.number);
@@ -16,7 +17,9 @@ void write_log(ByteWriter& out, const LogWitness& log) {
   out.u64(log.end);
   out.u32(log.witness);
   out.u8(log.clean ? 1 : 0);
-  write_zeros(out, 11);
+  write_zeros(out, 3);
+  out.u64(log.previous);
+  out.u64(log.previous_end);
 }
 
 LogWitness read_log(ByteReader& in) {
@@ -29,7 +32,9 @@ LogWitness read_log(ByteReader& in) {
   const uint8_t clean = in.u8();
   if (clean > 1) in.corrupt("0 or 1", std::to_string(clean));
   log.clean = clean == 1;
-  read_zeros(in, 11);
+  read_zeros(in, 3);
+  log.previous = in.u64();
+  log.previous_end = in.u64();
   return log;
 }
 
@@ -70,6 +75,18 @@ std::vector<Root::Tag> read_tags(ByteReader& in, const std::vector<Root::Collect
   return tags;
 }
 
+std::vector<Root::StandIn> read_stand_ins(ByteReader& in) {
+  std::vector<Root::StandIn> stand_ins(read_count(in, kStandInBytes));
+  uint64_t last = 0;
+  for (Root::StandIn& one : stand_ins) {
+    one.damaged = in.u64();
+    if (one.damaged <= last) in.corrupt("a number above " + std::to_string(last), std::to_string(one.damaged));
+    last = one.damaged;
+    one.file = read_ref(in);
+  }
+  return stand_ins;
+}
+
 }  // namespace
 
 std::vector<std::byte> encode_root(const Root& root) {
@@ -104,6 +121,11 @@ std::vector<std::byte> encode_root(const Root& root) {
     write_ref(payload, tag.manifest);
     write_extensions(payload, tag.extensions);
   }
+  payload.u32(static_cast<uint32_t>(root.stand_ins.size()));
+  for (const Root::StandIn& one : root.stand_ins) {
+    payload.u64(one.damaged);
+    write_ref(payload, one.file);
+  }
   write_extensions(payload, root.extensions);
   return seal_document(DocumentKind::kRoot, payload.view());
 }
@@ -123,6 +145,7 @@ Root decode_root(const Document& document, const std::string& file) {
   root.log = read_log(in);
   root.collections = read_collections(in);
   root.tags = read_tags(in, root.collections);
+  root.stand_ins = read_stand_ins(in);
   root.extensions = read_extensions(in);
   in.expect_end();
   return root;

@@ -17,6 +17,9 @@ struct LogWitness {
   uint64_t end = 0;
   uint32_t witness = 0;  // LogFrame::header_crc of the frame that ends at `end`; of the log header if none does
   bool clean = false;    // the writer closed: no frame follows `end`
+  // The log that this one took over from, and where it ended, synced; zero: not known.
+  uint64_t previous = 0;
+  uint64_t previous_end = 0;
   bool operator==(const LogWitness&) const = default;
 };
 
@@ -44,6 +47,14 @@ struct Root {
     bool operator==(const Tag&) const = default;
   };
 
+  // A segment's file in which something derived was damaged, and the one that is read instead, whatever names the
+  // first: the same segment id, rows and order.
+  struct StandIn {
+    uint64_t damaged = 0;  // its number
+    FileRef file;
+    bool operator==(const StandIn&) const = default;
+  };
+
   StoreId store{};
   uint64_t seq = 0;
   uint64_t version = 0;
@@ -56,6 +67,7 @@ struct Root {
   LogWitness log;
   std::vector<Collection> collections;  // no id and no name twice
   std::vector<Tag> tags;                // no name twice in a collection
+  std::vector<StandIn> stand_ins;       // ascending by the number of what is damaged, each once
   Extensions extensions;
   bool operator==(const Root&) const = default;
 };

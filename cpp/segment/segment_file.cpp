@@ -23,6 +23,11 @@ uint8_t read_enum(ByteReader& in, uint8_t least, uint8_t most, const char* what)
   return value;
 }
 
+// What is damaged, and if it can be made anew.
+std::string named(const Section& section) {
+  return text_of(section.name) + (section.role == SectionRole::kDerived ? " (derived: a store can repair() it)" : "");
+}
+
 Section read_section(ByteReader& in) {
   Section section;
   section.name = in.u32();
@@ -92,6 +97,7 @@ SegmentFile::SegmentFile(std::shared_ptr<const Mapping> mapping, uint64_t base, 
   }
   read_header();
   read_footer(hasher);
+  require_whole();
 }
 
 void SegmentFile::read_header() {
@@ -208,8 +214,9 @@ Bytes SegmentFile::check_block(const Section& section, uint64_t block) const {
   const std::byte* entry = segment_.data() + sections_.back().offset + section.checks + block * sizeof(uint32_t);
   const auto stored = load_le<uint32_t>(entry);
   const uint32_t computed = crc32c(block_seed(header_.id, section.name, block), bytes);
-  if (stored != computed && !is_off("block checksum"))
-    corrupt(section.offset + begin, text_of(section.name) + " checksum " + hex(stored), hex(computed));
+  if (stored != computed && !is_off("block checksum")) {
+    corrupt(section.offset + begin, named(section) + " checksum " + hex(stored), hex(computed));
+  }
   const uint64_t used = std::min(size, section.length - std::min(begin, section.length));
   expect_zero(bytes.subspan(used), path(), base_ + section.offset + begin + used);
   return bytes.first(used);
@@ -249,12 +256,13 @@ void SegmentFile::verify(const Hasher& hasher, const VerifyProgress& progress) c
 }
 
 void SegmentFile::corrupt(uint64_t offset, std::string expected, std::string found) const {
+  require_whole();  // the better reason
   throw CorruptionError(path(), base_ + offset, std::move(expected), std::move(found));
 }
 
 void SegmentFile::corrupt(const Section& section, uint64_t element, std::string expected, std::string found) const {
   corrupt(section.offset + element * std::max<uint64_t>(section.element_bytes, 1),
-          text_of(section.name) + ": " + std::move(expected), std::move(found));
+          named(section) + ": " + std::move(expected), std::move(found));
 }
 
 CheckedSection::CheckedSection(const SegmentFile& file, const Section& section, BlockCheck extra)

@@ -115,6 +115,7 @@ class SegmentFile {
   const SegmentHeader& header() const { return header_; }
   const std::string& path() const { return mapping_->path(); }
   uint64_t size() const { return ref_.size; }
+  void require_whole() const { mapping_->require_whole(); }  // to be called before what was read is believed
 
   std::span<const Section> sections() const { return sections_; }
   const Section* find(SectionName name) const;

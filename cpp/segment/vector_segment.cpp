@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <limits>
+#include <numeric>
 #include <optional>
 
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "segment/finite.h"
+#include "segment/made_order.h"
 #include "segment/vector_sections.h"
 
 namespace lamina {
@@ -48,9 +51,8 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
     part_.rows = static_cast<uint32_t>(header.rows);
     part_.name = file_.path();
     part_.guard = this;
-    read_parameters();
-    read_calibration();
     set_columns();
+    read_derived();
     vectors_.emplace(file_, file_.require(kVectors, static_cast<uint32_t>(header.spec.vector_bytes()), header.rows),
                      &expect_finite);
     part_.vectors = file_.data<std::byte>(vectors_->section());
@@ -61,15 +63,31 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
 
   void verify(const Hasher& hasher, const VerifyProgress& progress) const override {
     file_.verify(hasher, progress);
+    check_order();
     check_index();
     vectors_->check_all();
+    file_.require_whole();
+  }
+
+  // A write needs no more than this, so that one can be replayed where what is derived is damaged.
+  const uint32_t* check_rids() const override {
+    if (const uint32_t* known = order_.load(std::memory_order_acquire)) return known;
+    file_.check_all(*rids_);
+    const uint32_t* order = part_.rid_order;
+    try {
+      check_order();
+    } catch (const CorruptionError&) {
+      order = made_order_.keep(make_order()).data();
+    }
+    order_.store(order, std::memory_order_release);
+    return order;
   }
 
   // No lock: threads that come at the same time each do the work, and a forked child finds nobody's lock held.
   void check_index() const override {
     if (index_good_.load(std::memory_order_acquire)) return;
-    file_.check_all(*rids_);
-    check_order();
+    if (derived_damage_) std::rethrow_exception(derived_damage_);
+    check_rids();
     for (const Section* section : plain_) file_.check_all(*section);
     if (const Section* norms = file_.find(kNorms)) {
       file_.check_all(*norms, [&](uint64_t offset, Bytes block) { expect_finite(file_, *norms, offset, block); });
@@ -77,6 +95,8 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
     if (part_.graph.entry != kNoRow) check_graph();
     index_good_.store(true, std::memory_order_release);
   }
+
+  void require_whole() const override { file_.require_whole(); }
 
   void check_vectors(uint32_t first_row, uint32_t count) const override {
     const uint64_t row_bytes = vectors_->section().element_bytes;
@@ -99,6 +119,18 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
     }
     if (as_text(expected.view()) != as_text(found.view())) {
       file_.corrupt(96, "spec " + hex(expected.view()), hex(found.view()));
+    }
+  }
+
+  // Damage here is told of when it matters, by check_index(): what is primary can be read without.
+  void read_derived() {
+    try {
+      read_parameters();
+      read_calibration();
+      set_derived_columns();
+    } catch (const CorruptionError&) {
+      derived_damage_ = std::current_exception();
+      part_.graph = {};
     }
   }
 
@@ -157,12 +189,16 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
 
   void set_columns() {
     const SegmentHeader& header = file_.header();
-    const uint64_t rows = header.rows;
-    rids_ = &file_.require(kRids, sizeof(uint64_t), rows);
+    rids_ = &file_.require(kRids, sizeof(uint64_t), header.rows);
     part_.rids = file_.data<uint64_t>(*rids_);
-    part_.rid_order = file_.data<uint32_t>(file_.require(kRidOrder, sizeof(uint32_t), rows));
-    if (header.id_kind == 1) part_.ids = plain<int64_t>(kIds, sizeof(int64_t), rows);
-    part_.provenance = plain<Provenance>(kProvenance, sizeof(Provenance), rows);
+    part_.rid_order = file_.data<uint32_t>(file_.require(kRidOrder, sizeof(uint32_t), header.rows));
+    if (header.id_kind == 1) part_.ids = plain<int64_t>(kIds, sizeof(int64_t), header.rows);
+    part_.provenance = plain<Provenance>(kProvenance, sizeof(Provenance), header.rows);
+  }
+
+  void set_derived_columns() {
+    const SegmentHeader& header = file_.header();
+    const uint64_t rows = header.rows;
     if (header.spec.metric == Metric::kCosine) {
       part_.inverse_norms = file_.data<float>(file_.require(kNorms, sizeof(float), rows));
     }
@@ -195,6 +231,14 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
     });
   }
 
+  std::vector<uint32_t> make_order() const {
+    std::vector<uint32_t> order(part_.rows);
+    std::iota(order.begin(), order.end(), 0U);
+    std::ranges::stable_sort(order, {}, [&](uint32_t row) { return part_.rids[row]; });
+    file_.require_whole();
+    return order;
+  }
+
   void check_graph() const {
     const GraphView& graph = part_.graph;
     const Section& level0 = *file_.find(kLevel0);
@@ -222,6 +266,9 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
   const Section* rids_ = nullptr;
   std::vector<const Section*> plain_;
   std::optional<CheckedSection> vectors_;
+  std::exception_ptr derived_damage_;  // null: none that was seen at opening
+  MadeOrder made_order_;
+  mutable std::atomic<const uint32_t*> order_ = nullptr;  // null: not checked yet
   mutable std::atomic<bool> index_good_ = false;
 };
 

@@ -15,7 +15,7 @@ struct VectorSegmentInfo {
   VectorSpec spec;
 };
 
-// Writes `part` as a segment to the end of `out`; see SegmentWriter. The part is trusted.
+// Writes `part` as a segment to the end of `out`; see SegmentWriter. The part is trusted, but for what its guard finds.
 FileRef write_vector_segment(Publication& out, const Part& part, const VectorSegmentInfo& info, const Hasher& hasher);
 
 // Immutable; any thread.

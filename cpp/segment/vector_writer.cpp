@@ -63,6 +63,10 @@ FileRef write_vector_segment(Publication& out, const Part& part, const VectorSeg
   header.spec = info.spec;
   header.code_stride = part.codes != nullptr ? part.code_stride : 0;
 
+  if (part.guard != nullptr) {  // a part of another file: damage is not to be given fresh checksums
+    part.guard->check_index();
+    part.guard->check_vectors(0, part.rows);
+  }
   SegmentWriter writer(out, header, hasher);
   constexpr auto kPrimary = SectionRole::kPrimary;
   constexpr auto kDerived = SectionRole::kDerived;
@@ -70,11 +74,12 @@ FileRef write_vector_segment(Publication& out, const Part& part, const VectorSeg
   write_column(writer, kRids, kPrimary, part.rids, 8, part.rows);
   if (part.ids != nullptr) write_column(writer, kIds, kPrimary, part.ids, 8, part.rows);
   write_column(writer, kProvenance, kPrimary, part.provenance, sizeof(Provenance), part.rows);
-  write_column(writer, kRidOrder, kDerived, part.rid_order, 4, part.rows);
+  write_column(writer, kRidOrder, kDerived, part.checked_order(), 4, part.rows);
   if (info.spec.metric == Metric::kCosine) write_column(writer, kNorms, kDerived, part.inverse_norms, 4, part.rows);
   if (part.codes != nullptr) write_column(writer, kCodes, kDerived, part.codes, part.code_stride, part.rows);
   if (part.graph.entry != kNoRow) write_graph(writer, part.graph, part.rows);
   write_column(writer, kVectors, kPrimary, part.vectors, info.spec.vector_bytes(), part.rows, kVectorBlockBytes);
+  if (part.guard != nullptr) part.guard->require_whole();
   return writer.finish();
 }
 

@@ -112,6 +112,7 @@ void CollectionState::open() {
   for (LogFrames& log : pending_) {
     std::erase_if(log.frames, [&](const LogFrame& frame) { return frame.version <= manifest.version; });
     replay(*this, log.frames, log.file);
+    log.mapping->require_whole();
   }
   pending_.clear();
   pin_.reset();
@@ -152,7 +153,10 @@ void CollectionState::take(LogFrames log) {
   const std::lock_guard lock(opening_);
   std::erase_if(log.frames, [&](const LogFrame& frame) { return frame.version <= last_frame; });
   if (log.frames.empty()) return;
-  if (opened()) replay(*this, log.frames, log.file);
+  if (opened()) {
+    replay(*this, log.frames, log.file);
+    log.mapping->require_whole();
+  }
   in_log = true;
   last_frame = log.frames.back().version;
   if (last_frame > version) time_us = log.frames.back().time_us;
@@ -197,6 +201,17 @@ void CollectionState::decide_id_kind(IdKind kind) {
   decided->id_kind = kind;
   records = std::make_unique<RecordSet>(kind, std::vector<RecordView::SealedPart>());
   spec = std::move(decided);
+}
+
+std::shared_ptr<CollectionState> open_empty(OpenFiles& files, const Root::Collection& entry) {
+  Manifest manifest = files.manifest(entry.manifest);
+  require_known(manifest, files.paths().file(entry.manifest.number, kManifestFile), entry.id, entry.version);
+  auto state = std::make_shared<CollectionState>(entry.id, entry.name, *spec_of(manifest), entry.version);
+  state->manifest_ref = entry.manifest;
+  state->last_frame = manifest.version;
+  state->next_rid = manifest.next_rid;
+  state->manifest = std::move(manifest);
+  return state;
 }
 
 std::shared_ptr<CollectionState> open_collection(OpenFiles& files, const Root::Collection& entry) {

@@ -122,6 +122,8 @@ struct CollectionState : std::enable_shared_from_this<CollectionState> {
 
 using Collections = std::map<uint64_t, std::shared_ptr<CollectionState>>;  // by id
 
+// What `entry` of a root means, opened but for its segments: without rows. CorruptionError, FormatVersionError.
+std::shared_ptr<CollectionState> open_empty(OpenFiles& files, const Root::Collection& entry);
 // What `entry` of a root means, opened. CorruptionError, FormatVersionError.
 std::shared_ptr<CollectionState> open_collection(OpenFiles& files, const Root::Collection& entry);
 // Gives `to` the rows of `from`, whose manifest has all of them, and leaves its rids unused. `to.manifest` is changed,

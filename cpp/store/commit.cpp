@@ -1,6 +1,7 @@
 // How a write becomes true: resolved, appended, applied, synced, shown to readers, acknowledged. Those that come while
 // others are served wait in a queue, are served together by the first of them, and share one sync.
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "store/replay.h"
@@ -13,9 +14,9 @@ namespace {
 constexpr auto kSyncInterval = std::chrono::seconds(1);
 
 // What applying reads is looked at before anything is written: damage there refuses the write, and no more.
-void check_indexes(const CollectionState& collection) {
+void check_rids(const CollectionState& collection) {
   for (const View::SealedPart& sealed : collection.vectors->view()->parts) {
-    if (sealed.part->guard != nullptr) sealed.part->guard->check_index();
+    if (sealed.part->guard != nullptr) sealed.part->guard->check_rids();
   }
   for (const RecordView::SealedPart& sealed : collection.records->view()->parts) (*sealed.segment)->rids();
 }
@@ -109,11 +110,14 @@ void Writer::append(Request& request, std::vector<CollectionState*>& touched) {
   request.results = transaction.results();
   const std::span<const Operation> operations = transaction.operations();
   if (operations.empty()) return;
-  for (size_t i = 0; i < operations.size(); ++i) check_indexes(transaction.collection(i));
+  for (size_t i = 0; i < operations.size(); ++i) check_rids(transaction.collection(i));
   const auto log = [&] { ledger_->append(now, operations); };
   makes_room(request.operations) ? with_reserve(log) : log();
   try {
     for (size_t i = 0; i < operations.size(); ++i) apply(transaction.collection(i), operations[i], 0);
+  } catch (const CorruptionError&) {  // a file has failed since it was looked at
+    take_back(transaction, touched);
+    throw;
   } catch (const std::exception& e) {
     ledger_->take_back();
     ledger_->poison(std::string("a write could not be applied: ") + e.what());
@@ -126,6 +130,20 @@ void Writer::append(Request& request, std::vector<CollectionState*>& touched) {
     collection.time_us = now;
     collection.in_log = true;
     if (std::find(touched.begin(), touched.end(), &collection) == touched.end()) touched.push_back(&collection);
+  }
+}
+
+// What was appended last, of which some may have been applied: its collections are opened anew, others go on.
+void Writer::take_back(const Transaction& transaction, std::vector<CollectionState*>& touched) {
+  ledger_->take_back();
+  std::set<uint64_t> ids;
+  for (size_t i = 0; i < transaction.operations().size(); ++i) ids.insert(transaction.collection(i).id);
+  std::erase_if(touched, [&](const CollectionState* collection) { return ids.contains(collection->id); });
+  try {
+    for (const uint64_t id : ids) open_anew(id);
+  } catch (const std::exception& e) {
+    ledger_->poison(std::string("a write could not be taken back: ") + e.what());
+    throw;
   }
 }
 

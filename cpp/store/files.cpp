@@ -11,8 +11,8 @@ namespace lamina {
 namespace {
 
 // What a shared segment is known by: a number is never used again in a store, but a damaged store may say so.
-bool means_same(const SegmentFile& file, const SegmentRef& ref) {
-  return file.header().id == ref.id && file.size() == ref.file.size && file.header().rows == ref.rows;
+bool means_same(const SegmentFile& segment, const SegmentRef& ref, const FileRef& file) {
+  return segment.header().id == ref.id && segment.size() == file.size && segment.header().rows == ref.rows;
 }
 
 void require_rows(const SegmentFile& file, const SegmentRef& ref) {
@@ -53,24 +53,38 @@ Bitmap OpenFiles::deleted(const SegmentRef& segment) const {
   return deleted;
 }
 
-std::shared_ptr<const SealedRecords> OpenFiles::records(const SegmentRef& ref, IdKind id_kind) {
+void OpenFiles::follow(const Root& root) {
   const std::lock_guard lock(mutex_);
-  if (auto known = records_[ref.file.number].lock(); known && means_same((*known)->file(), ref)) return known;
-  const auto segment = open_record_segment(map(paths_.file(ref.file.number, kRecordFile)), ref.file, ref.id, hasher_);
+  stand_ins_.clear();
+  for (const Root::StandIn& one : root.stand_ins) stand_ins_[one.damaged] = one.file;
+}
+
+FileRef OpenFiles::current(const FileRef& segment) const {
+  const std::lock_guard lock(mutex_);
+  const auto stand_in = stand_ins_.find(segment.number);
+  return stand_in == stand_ins_.end() ? segment : stand_in->second;
+}
+
+std::shared_ptr<const SealedRecords> OpenFiles::records(const SegmentRef& ref, IdKind id_kind) {
+  const FileRef file = current(ref.file);
+  const std::lock_guard lock(mutex_);
+  if (auto known = records_[file.number].lock(); known && means_same((*known)->file(), ref, file)) return known;
+  const auto segment = open_record_segment(map(paths_.file(file.number, kRecordFile)), file, ref.id, hasher_);
   require_rows(segment->file(), ref);
   if (segment->id_kind() != id_kind) segment->file().corrupt(26, "the collection's kind of id", "the other");
   auto sealed = std::make_shared<const SealedRecords>(segment);
-  records_[ref.file.number] = sealed;
+  records_[file.number] = sealed;
   return sealed;
 }
 
 std::shared_ptr<const VectorSegment> OpenFiles::vectors(const SegmentRef& ref, const Generation& generation) {
+  const FileRef file = current(ref.file);
   const std::lock_guard lock(mutex_);
-  if (auto known = vectors_[ref.file.number].lock(); known && means_same(known->file(), ref)) return known;
+  if (auto known = vectors_[file.number].lock(); known && means_same(known->file(), ref, file)) return known;
   const VectorSegmentInfo info{ref.id, generation.fingerprint, generation.spec};
-  auto segment = open_vector_segment(map(paths_.file(ref.file.number, kVectorFile)), ref.file, info, hasher_);
+  auto segment = open_vector_segment(map(paths_.file(file.number, kVectorFile)), file, info, hasher_);
   require_rows(segment->file(), ref);
-  vectors_[ref.file.number] = segment;
+  vectors_[file.number] = segment;
   return segment;
 }
 

@@ -13,6 +13,7 @@
 #include "io/file.h"
 #include "segment/hasher.h"
 #include "segment/manifest.h"
+#include "segment/root.h"
 #include "segment/vector_segment.h"
 #include "store/paths.h"
 #include "store/record_set.h"
@@ -24,6 +25,11 @@ namespace lamina {
 class OpenFiles {
  public:
   OpenFiles(FileSystem& fs, const StorePaths& paths, const Hasher& hasher) : fs_(fs), paths_(paths), hasher_(hasher) {}
+
+  // From now on the stand-ins of this root, which is the newest that the caller knows, are taken for what they stand
+  // for.
+  void follow(const Root& root);
+  FileRef current(const FileRef& segment) const;  // it, or its stand-in
 
   // `writable` becomes false if a newer build forbids this one to replace the manifest.
   Manifest manifest(const FileRef& ref, bool* writable = nullptr) const;
@@ -42,7 +48,8 @@ class OpenFiles {
   FileSystem& fs_;
   const StorePaths& paths_;
   const Hasher& hasher_;
-  std::mutex mutex_;  // guards both below
+  mutable std::mutex mutex_;  // guards all below
+  std::map<uint64_t, FileRef> stand_ins_;
   std::map<uint64_t, std::weak_ptr<const SealedRecords>> records_;
   std::map<uint64_t, std::weak_ptr<const VectorSegment>> vectors_;
 };

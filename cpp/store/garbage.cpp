@@ -1,10 +1,12 @@
 #include "store/garbage.h"
 
 #include <algorithm>
+#include <exception>
 #include <limits>
 
 #include "base/error.h"
 #include "base/mutant.h"
+#include "store/kept.h"
 
 namespace lamina {
 namespace {
@@ -13,14 +15,6 @@ std::optional<uint64_t> number_of(const std::string& path) {
   const std::string name = path.substr(path.rfind('/') + 1);
   const auto log = number_in_name(name, kLogFile);
   return log ? log : number_of_file(name);
-}
-
-// Whether all that `root` gives is to be had from `next` too: a manifest that is handed on has the same `since`.
-bool is_contained(const Root& root, const Root& next) {
-  return std::ranges::all_of(root.collections, [&](const Root::Collection& entry) {
-    const auto same = std::ranges::find(next.collections, entry.id, &Root::Collection::id);
-    return same != next.collections.end() && same->manifest == entry.manifest;
-  });
 }
 
 }  // namespace
@@ -42,25 +36,9 @@ CleanupReport Garbage::sweep(const std::vector<std::string>& listed, const Root&
   CleanupReport report;
   std::set<uint64_t> named = named_by(newest);
   if (!is_off("spare files that a root will name")) named.insert(unsettled.begin(), unsettled.end());
-  std::vector<uint64_t> older = roots_.list();
-  std::erase_if(older, [&](uint64_t seq) { return seq >= newest.seq; });
-  std::ranges::reverse(older);
-  Root next = newest;
-  oldest_end_us_ = 0;
-  for (const uint64_t seq : older) {
-    auto stored = roots_.read(seq);
-    if (!stored) continue;
-    stored->pin.reset();
-    const bool needed = next.time_us > since_us && !is_contained(stored->root, next);
-    if (!needed && files_.fs().try_lock_and_remove(files_.paths().root_file(seq))) continue;
-    named.merge(named_by(stored->root));
-    if (!needed) {
-      ++report.pinned;
-      continue;
-    }
-    oldest_end_us_ = next.time_us;
-    next = std::move(stored->root);
-  }
+  const std::exception_ptr unknown = drop_older(newest, since_us, named, report);
+  if (unknown) std::rethrow_exception(unknown);
+  add_stand_ins(newest, named);
   std::erase_if(of_manifest_, [&](const auto& entry) { return !named.contains(entry.first); });
   const std::vector<std::string> unneeded = unnamed(listed, named);
   if (unneeded.empty()) return report;
@@ -71,6 +49,41 @@ CleanupReport Garbage::sweep(const std::vector<std::string>& listed, const Root&
     ++report.files;
   }
   return report;
+}
+
+// Adds to `named` what those name that stay. The answer is damage that hides some of it, if any does.
+std::exception_ptr Garbage::drop_older(const Root& newest, int64_t since_us, std::set<uint64_t>& named,
+                                       CleanupReport& report) {
+  std::vector<uint64_t> older = roots_.list();
+  std::erase_if(older, [&](uint64_t seq) { return seq >= newest.seq; });
+  std::ranges::reverse(older);
+  Root next = newest;
+  oldest_end_us_ = 0;
+  std::exception_ptr unknown;
+  for (const uint64_t seq : older) {
+    std::optional<Root> root;
+    std::exception_ptr damage;
+    try {
+      auto stored = roots_.read(seq);
+      if (!stored) continue;
+      root = std::move(stored->root);
+    } catch (const CorruptionError&) {
+      damage = std::current_exception();
+    }
+    const bool needed = next.time_us > since_us && !(root && is_contained(*root, next));
+    if (!needed && files_.fs().try_lock_and_remove(files_.paths().root_file(seq))) continue;
+    if (!needed) ++report.pinned;
+    try {
+      if (root) named.merge(named_by(*root));
+    } catch (const CorruptionError&) {
+      damage = std::current_exception();
+    }
+    if (damage) unknown = damage;
+    if (!needed || !root) continue;
+    oldest_end_us_ = next.time_us;
+    next = std::move(*root);
+  }
+  return unknown;
 }
 
 int64_t Garbage::next_due_us(int64_t keep_us) const {
@@ -126,6 +139,12 @@ uint64_t Garbage::history_bytes(const Root& newest) {
     for (const Root::Collection& collection : stored->root.collections) add(collection.manifest);
   }
   return bytes;
+}
+
+void add_stand_ins(const Root& newest, std::set<uint64_t>& named) {
+  for (const Root::StandIn& one : newest.stand_ins) {
+    if (named.contains(one.damaged)) named.insert(one.file.number);
+  }
 }
 
 uint64_t sweep_leftovers(OpenFiles& files, uint64_t next_file) {

@@ -4,25 +4,17 @@
 #include <map>
 
 #include "base/error.h"
-#include "store/loading.h"
 
 namespace lamina {
-namespace {
-
-// All frames of the log of a root, which nobody appends to before `end` (none: before the file's).
-LoadedLog whole_log(OpenFiles& files, const Root& root, std::optional<uint64_t> end) {
-  LoadedLog log = open_log(files, root);
-  const uint64_t limit = end.value_or(log.mapping->bytes().size());
-  log.scan = scan_log(log.mapping->bytes(), log.header, root.log.start, limit);
-  if (log.scan.end == limit) return log;
-  throw CorruptionError(log.path, log.scan.end, "whole frames up to " + std::to_string(limit), "none at this place");
-}
-
-}  // namespace
 
 History::History(OpenFiles& files, const RootStore& roots, KnownState known, uint64_t collection,
                  std::shared_ptr<const Snapshot> live)
     : files_(files), roots_(roots), known_(std::move(known)), id_(collection), live_(std::move(live)) {}
+
+LoadedLog History::log_of(const Root& root) const {
+  if (root.log.number != known_.newest.root.log.number) return closed_log(files_, roots_, root);
+  return open_log_to(files_, root, known_.log_end);
+}
 
 const Root::Collection* History::entry_in(const Root& root) const {
   const auto found = std::ranges::find(root.collections, id_, &Root::Collection::id);
@@ -61,8 +53,7 @@ std::vector<VersionInfo> History::versions() const {
     reach.since = std::min(reach.since, entry.since);
   }
   for (const auto& [number, reach] : logs) {
-    const bool known = number == known_.newest.root.log.number;
-    const LoadedLog log = whole_log(files_, *reach.root, known ? std::optional(known_.log_end) : std::nullopt);
+    const LoadedLog log = log_of(*reach.root);
     for (const LogFrame& frame : log.scan.frames) {
       if (frame.version < reach.since || frame.version > live_->version) continue;
       if (std::ranges::count(collections_of(frame, log.path), id_) > 0) note(frame.version, frame.time_us);
@@ -139,8 +130,7 @@ std::optional<PastState> History::at_version(uint64_t version) const {
 PastState History::replayed(StoredRoot stored, uint64_t version) const {
   const Root& root = stored.root;
   const Root::Collection entry = *entry_in(root);
-  const bool known = root.log.number == known_.newest.root.log.number;
-  LoadedLog log = whole_log(files_, root, known ? std::optional(known_.log_end) : std::nullopt);
+  LoadedLog log = log_of(root);
   std::erase_if(log.scan.frames, [&](const LogFrame& frame) {
     return frame.version > version || std::ranges::count(collections_of(frame, log.path), id_) == 0;
   });

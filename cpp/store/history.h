@@ -7,8 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "store/collection_state.h"
-#include "store/root_store.h"
+#include "store/loading.h"
 #include "store/store.h"
 
 namespace lamina {
@@ -41,6 +40,7 @@ class History {
  private:
   std::vector<StoredRoot> kept_roots() const;  // ascending, held: the last with each manifest of the collection
   const Root::Collection* entry_in(const Root& root) const;
+  LoadedLog log_of(const Root& root) const;
   std::optional<PastState> at_version(uint64_t version) const;
   PastState at_tag(const Root::Tag& tag) const;
   PastState replayed(StoredRoot stored, uint64_t version) const;

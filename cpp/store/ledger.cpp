@@ -117,7 +117,11 @@ void Ledger::publish(Root next, NewFiles& files, std::unique_ptr<Log> fresh) {
   if (!is_off("sync before a root")) sync();
   const Log& log = fresh ? *fresh : *log_;
   next.log.number = log.header().number;
-  if (next.log.number != root_.log.number) next.log.start = kLogHeaderBytes;
+  if (next.log.number != root_.log.number) {
+    next.log.start = kLogHeaderBytes;
+    next.log.previous = fresh ? log_->header().number : 0;
+    next.log.previous_end = fresh ? log_->end() : 0;
+  }
   next.log.end = log.end();
   next.log.witness = log.witness();
   next.next_file = numbers_.next();

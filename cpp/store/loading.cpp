@@ -28,9 +28,36 @@ LoadedLog open_log(OpenFiles& files, const Root& root) {
   return log;
 }
 
+LoadedLog open_log_to(OpenFiles& files, const Root& root, uint64_t end) {
+  LoadedLog log = open_log(files, root);
+  log.scan = scan_log(log.mapping->bytes(), log.header, root.log.start, end);
+  log.mapping->require_whole();
+  if (log.scan.end == end) return log;
+  throw CorruptionError(log.path, log.scan.end, "whole frames up to " + std::to_string(end), "none at this place");
+}
+
+LoadedLog closed_log(OpenFiles& files, const RootStore& roots, const Root& root) {
+  LoadedLog log = open_log(files, root);
+  const Bytes bytes = log.mapping->bytes();
+  log.scan = scan_log(bytes, log.header, root.log.start, bytes.size());
+  log.mapping->require_whole();
+  DurableProof proof{root.log.end, 0, root.version};
+  for (const uint64_t seq : roots.list()) {
+    const auto later = seq > root.seq ? roots.read(seq) : std::nullopt;
+    if (!later) continue;
+    const LogWitness& shown = later->root.log;
+    if (shown.number == root.log.number) proof.position = shown.end;
+    if (shown.previous == root.log.number) proof.position = shown.previous_end;
+    if (shown.number != root.log.number) break;
+  }
+  log.cut = judge_tail(bytes, log.header, log.path, log.scan, proof);
+  return log;
+}
+
 void read_to_end(LoadedLog& log, const Root& root, const LockNote* note) {
   const Bytes bytes = log.mapping->bytes();
   log.scan = scan_log(bytes, log.header, root.log.start, std::numeric_limits<uint64_t>::max());
+  log.mapping->require_whole();  // a page that cannot be read is no torn tail
   if (note != nullptr && note->log_number > root.log.number) {
     throw CorruptionError(log.path, 0, "a root that names log " + hex(note->log_number), "an older one");
   }

@@ -32,6 +32,11 @@ struct LoadedLog {
 
 // Maps the log and reads its header. CorruptionError, also if there is none.
 LoadedLog open_log(OpenFiles& files, const Root& root);
+// With its frames, which must reach to `end`.
+LoadedLog open_log_to(OpenFiles& files, const Root& root, uint64_t end);
+// The same of a log that a newer root has left behind: to its end, or, where a crash has torn that, as far as it
+// counts.
+LoadedLog closed_log(OpenFiles& files, const RootStore& roots, const Root& root);
 
 // Reads the log of a store that nobody writes to. A clean root bears witness to its end, and nothing else will do;
 // otherwise it ends with its last whole frame, as long as nothing proves that there were more (`note`: of the last

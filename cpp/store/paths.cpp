@@ -37,6 +37,7 @@ StorePaths::StorePaths(std::string directory)
     : store(std::move(directory)),
       lock(join(store, "LOCK")),
       reserve(join(store, std::string(kReserveFile))),
+      verified(join(store, "VERIFIED")),
       roots(join(store, "roots")),
       logs(join(store, "log")),
       files(join(store, "files")),

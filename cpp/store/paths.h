@@ -31,6 +31,7 @@ struct StorePaths {
   const std::string store;
   const std::string lock;
   const std::string reserve;
+  const std::string verified;
   const std::string roots;
   const std::string logs;
   const std::string files;

@@ -190,8 +190,9 @@ PurgeReport Writer::purge(const std::string& name, const Ids& ids) {
       throw std::invalid_argument("the ids are not of the kind that collection '" + name + "' has");
     }
     report.deleted = count_live(*collection->records->view(), ids);
-    lamina::seal(*shop_);
+    const std::exception_ptr damage = lamina::seal(*shop_);
     log_bytes_ = ledger_->log_bytes();
+    if (damage) std::rethrow_exception(damage);  // what is left in the log may have them
     purge_in_turn(collection->id, ids);
     report.version = catalog_.state(name)->version;
   }

@@ -12,20 +12,31 @@
 #include "store/garbage.h"
 #include "store/ledger.h"
 #include "store/replay.h"
+#include "store/salvage.h"
 #include "store/stats.h"
 #include "store/verify.h"
 
 namespace lamina {
 
-Reader::Reader(FileSystem& fs, const StorePaths& paths, const Hasher& hasher, const RecordCodec& codec)
-    : paths_(paths), codec_(codec), files_(fs, paths_, hasher), roots_(fs, paths_, hasher) {
+Reader::Reader(FileSystem& fs, const StorePaths& paths, const StoreOptions& options, const Hasher& hasher,
+               const RecordCodec& codec)
+    : paths_(paths), codec_(codec), files_(fs, paths_, hasher), roots_(fs, paths_, hasher), salvaged_(options.salvage) {
   const std::lock_guard lock(mutex_);
-  load();
+  salvaged_ ? load_what_is_whole() : load();
+}
+
+void Reader::load_what_is_whole() {
+  Salvaged found = salvage(files_, roots_, codec_);
+  recovery_.missing = std::move(found.missing);
+  catalog_.set(found.collections);
+  catalog_.set_version(found.version);
+  state_.emplace(State{std::move(found.root), std::move(found.collections), found.position, found.version});
 }
 
 bool Reader::reload() {
   const std::lock_guard lock(mutex_);
   require_open();
+  if (salvaged_) return false;
   const uint64_t before = catalog_.version();
   load();
   return catalog_.version() != before;
@@ -37,8 +48,8 @@ void Reader::load() {
     uint64_t seq = 0;
     try {
       if (try_load(&seq)) return;
-    } catch (const CorruptionError&) {  // or files that went while they were read
-      if (is_newest(seq)) throw;
+    } catch (const CorruptionError&) {  // or files that went, or a torn tail that was cut off, while they were read
+      if (attempt > 0 && is_newest(seq)) throw;
     }
     if (attempt > 10) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
@@ -83,15 +94,17 @@ bool Reader::try_load(uint64_t* seq) {
   return true;
 }
 
-// Collections whose manifest is the same go on from where they are; others are to be opened anew when they are used,
-// and take all of the log.
+// Collections whose manifest is the same go on from where they are, unless some file was repaired; others are to be
+// opened anew when they are used, and take all of the log.
 Collections Reader::collections_for(const StoredRoot& stored, uint64_t* from) {
   const Root& root = stored.root;
   const bool same_log = state_ && state_->root.root.log.number == root.log.number;
+  const bool repaired = state_ && state_->root.root.stand_ins != root.stand_ins;
+  files_.follow(root);
   Collections collections;
   bool all_known = same_log;
   for (const Root::Collection& entry : root.collections) {
-    if (state_) {
+    if (state_ && !repaired) {
       const auto known = state_->collections.find(entry.id);
       if (known != state_->collections.end() && known->second->manifest_ref == entry.manifest) {
         known->second->go_on(entry, stored.pin);
@@ -127,6 +140,7 @@ std::optional<LoadedLog> Reader::read_log(const Root& root, uint64_t from) {
   if (shown) {
     const uint64_t limit = std::max(note->durable, from);
     log.scan = scan_log(log.mapping->bytes(), log.header, from, limit);
+    log.mapping->require_whole();
     const uint64_t base = std::max(root.version, state_ ? state_->version : 0);
     if (log.scan.end == limit || log.scan.version(base) >= note->durable_version) return log;
     throw CorruptionError(log.path, log.scan.end, "whole frames up to " + std::to_string(limit), "none at this place");
@@ -148,6 +162,7 @@ void Reader::refuse() const { throw ReadOnlyError("the store was opened read-onl
 std::shared_ptr<Collection> Reader::create_collection(const std::string&, const CollectionSpec&) { refuse(); }
 void Reader::drop_collection(const std::string&) { refuse(); }
 std::vector<WriteResult> Reader::write(std::span<const WriteOp>) { refuse(); }
+RepairReport Reader::repair(int) { refuse(); }
 void Reader::sync() { refuse(); }
 void Reader::rename_collection(const std::string&, const std::string&, bool) { refuse(); }
 uint64_t Reader::tag(const std::string&, const std::string&, const VersionRef&) { refuse(); }
@@ -190,7 +205,7 @@ std::shared_ptr<const Snapshot> Reader::snapshot(const std::string& name, const 
 
 std::vector<VersionInfo> Reader::versions(const std::string& name) { return history_of(name).versions(); }
 
-VerifyReport Reader::verify() {
+VerifyReport Reader::verify(const VerifyOptions& options) {
   std::optional<StoredRoot> pinned;
   uint64_t end = 0;
   {
@@ -203,10 +218,8 @@ VerifyReport Reader::verify() {
   }
   OpenFiles fresh(files_.fs(), paths_, files_.hasher());
   if (pinned->root.log.clean && !files_.fs().is_locked(paths_.lock)) require_all_named(fresh, roots_);
-  LoadedLog log = open_log(fresh, pinned->root);
-  log.scan = scan_log(log.mapping->bytes(), log.header, pinned->root.log.start, end);
-  if (log.scan.end != end) throw CorruptionError(log.path, log.scan.end, "a whole frame", "none");
-  return verify_all(fresh, pinned->root, log, codec_);
+  const LoadedLog log = open_log_to(fresh, pinned->root, end);
+  return verify_all(fresh, roots_, *pinned, log, codec_, options);
 }
 
 StoreStats Reader::stats() const {

@@ -15,7 +15,8 @@ namespace lamina {
 
 class Reader final : public Store {
  public:
-  Reader(FileSystem& fs, const StorePaths& paths, const Hasher& hasher, const RecordCodec& codec);
+  Reader(FileSystem& fs, const StorePaths& paths, const StoreOptions& options, const Hasher& hasher,
+         const RecordCodec& codec);
   ~Reader() override { close(); }
 
   std::shared_ptr<Collection> create_collection(const std::string& name, const CollectionSpec& spec) override;
@@ -38,7 +39,8 @@ class Reader final : public Store {
   void seal() override;
   void optimize(const std::string& name, int threads) override;
   bool maintain(int threads) override;
-  VerifyReport verify() override;
+  VerifyReport verify(const VerifyOptions& options) override;
+  RepairReport repair(int threads) override;
   StoreStats stats() const override;
   const Recovery& recovery() const override { return recovery_; }
   uint64_t version() const override { return catalog_.version(); }
@@ -57,6 +59,7 @@ class Reader final : public Store {
   [[noreturn]] void refuse() const;
   History history_of(const std::string& name);
   void load();
+  void load_what_is_whole();
   // False: a writer published meanwhile, try again. `seq` becomes that of the root which was tried.
   bool try_load(uint64_t* seq);
   Collections collections_for(const StoredRoot& root, uint64_t* from);
@@ -69,6 +72,7 @@ class Reader final : public Store {
   RootStore roots_;
   Catalog catalog_;
   Recovery recovery_;
+  const bool salvaged_;  // stays at what could be read
 
   mutable std::mutex mutex_;  // guards all below
   std::optional<State> state_;

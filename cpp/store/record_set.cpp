@@ -33,7 +33,7 @@ BlockRef SealedRecords::block_at(uint32_t row, const RecordCodec& codec) const {
     }
     checked.store(true, std::memory_order_release);
   }
-  return {first_key_ + block.number, block.bytes, block.rows, row - block.first_row, nullptr};
+  return {first_key_ + block.number, block.bytes, block.rows, row - block.first_row, segment_.get(), nullptr};
 }
 
 RecordRef RecordView::find(Id id) const {

@@ -26,12 +26,14 @@ struct RecordRef {
 };
 
 // A block of columns and the row of one record in it. `key` names the block for as long as the process lives, so that
-// decoded blocks can be cached; `owner` keeps the bytes alive.
+// decoded blocks can be cached; `owner` keeps the bytes alive. Those of a segment (null: of a head) were whole when
+// this was made; segment->file().require_whole() tells later.
 struct BlockRef {
   uint64_t key = 0;
   Bytes bytes;
   uint32_t block_rows = 0;
   uint32_t row = 0;
+  const RecordSegment* segment = nullptr;
   std::shared_ptr<const void> owner;
 };
 

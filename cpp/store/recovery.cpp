@@ -84,6 +84,7 @@ Recovered recover(OpenFiles& files, const RootStore& roots, FileNumbers& numbers
   const std::optional<LockNote> note = read_note(files.fs(), files.paths(), root.store);
   take_over_note(*lock, root.store, note);
 
+  files.follow(root);
   Recovered recovered;
   recovered.collections = unopened_collections(files, root, nullptr);
   if (!stored.writable) {

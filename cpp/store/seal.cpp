@@ -21,14 +21,20 @@ Root::Collection& enter(Root& root, const CollectionState& collection, const Fil
 Seal::Seal(Workshop& shop)
     : shop_(shop),
       log_(shop.ledger.log_header()),
+      log_start_(shop.ledger.root().log.start),
       carried_(shop.ledger.log_bytes()),
       added_(shop.open, shop.numbers),
       files_(shop.open, added_, shop.codec) {
   for (const auto& [id, collection] : shop.collections) {
     if (!collection->in_log) continue;
-    collection->open_to_write();
-    if (!collection->unsealed()) continue;
-    sealed_.push_back(note(collection));
+    try {
+      collection->open_to_write();
+      if (collection->unsealed()) sealed_.push_back(note(collection));
+    } catch (const CorruptionError& error) {
+      passed_over_.insert(id);
+      const std::string found = error.found + " (the writes to '" + collection->name() + "' stay in the log)";
+      damage_ = std::make_exception_ptr(CorruptionError(error.file, error.offset, error.expected, found));
+    }
   }
 }
 
@@ -51,6 +57,7 @@ Seal::Sealed Seal::note(const std::shared_ptr<CollectionState>& collection) {
 void Seal::build() {
   const LogHeader next{log_.store, added_.add_log(), log_.timeline};
   next_log_ = Log::create(shop_.open.fs(), shop_.open.paths(), next);
+  if (!passed_over_.empty()) carry_passed_over();
   for (Sealed& sealed : sealed_) write(sealed, files_);
 }
 
@@ -86,15 +93,33 @@ void Seal::write_manifest(Sealed& sealed, SegmentFiles& files, Manifest manifest
   sealed.manifest = std::move(manifest);
 }
 
-void Seal::carry(uint64_t end) {
-  if (end == carried_) return;
+// Calls fn(frame, path) for the frames of the log that is being replaced.
+template <class Fn>
+void Seal::for_each_frame(uint64_t begin, uint64_t end, Fn&& fn) const {
   const std::string path = shop_.open.paths().log_file(log_.number);
   const auto mapping = shop_.open.fs().map(path);
-  const LogScan scan = scan_log(mapping->bytes(), log_, carried_, end);
+  const LogScan scan = scan_log(mapping->bytes(), log_, begin, end);
   if (scan.end != end) throw CorruptionError(path, scan.end, "a whole frame", "none at this place");
-  for (const LogFrame& frame : scan.frames) next_log_->append(frame.version, frame.time_us, frame.payload);
+  for (const LogFrame& frame : scan.frames) fn(frame, path);
+  mapping->require_whole();
+}
+
+void Seal::carry(uint64_t end) {
+  if (end == carried_) return;
+  for_each_frame(carried_, end, [&](const LogFrame& frame, const std::string&) {
+    next_log_->append(frame.version, frame.time_us, frame.payload);
+  });
   next_log_->sync();
   carried_ = end;
+}
+
+void Seal::carry_passed_over() {
+  for_each_frame(log_start_, carried_, [&](const LogFrame& frame, const std::string& path) {
+    const std::vector<uint64_t> ids = collections_of(frame, path);
+    const bool needed = std::ranges::any_of(ids, [&](uint64_t id) { return passed_over_.contains(id); });
+    if (needed) next_log_->append(frame.version, frame.time_us, frame.payload);
+  });
+  next_log_->sync();
 }
 
 bool Seal::still_there(const Sealed& sealed) const {
@@ -111,8 +136,14 @@ bool Seal::still_there(const Sealed& sealed) const {
   return true;
 }
 
+bool Seal::was_opened_anew(const Sealed& sealed) const {
+  const auto found = shop_.collections.find(sealed.collection->id);
+  return found != shop_.collections.end() && found->second != sealed.collection;
+}
+
 bool Seal::publish() {
   if (shop_.ledger.log_header().number != log_.number) return false;
+  if (std::ranges::any_of(sealed_, [&](const Sealed& sealed) { return was_opened_anew(sealed); })) return false;
   carry(shop_.ledger.log_bytes());
   std::erase_if(sealed_, [&](const Sealed& sealed) { return !still_there(sealed); });
   Root root = shop_.ledger.next_root(false);
@@ -152,11 +183,12 @@ void Seal::apart(const std::shared_ptr<CollectionState>& collection, SegmentFile
   replace_heads(sealed);
 }
 
-void seal(Workshop& shop) {
-  if (shop.ledger.log_bytes() == kLogHeaderBytes) return;
+std::exception_ptr seal(Workshop& shop) {
+  if (shop.ledger.log_bytes() == kLogHeaderBytes) return nullptr;
   Seal seal(shop);
   seal.build();
   seal.publish();
+  return seal.passed_over();
 }
 
 }  // namespace lamina

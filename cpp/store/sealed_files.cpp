@@ -126,6 +126,7 @@ WrittenSegment<SealedRecords> SegmentFiles::write_records(const RecordView& view
     columns.add(row.where);
   }
   columns.finish();
+  for (const RecordView::SealedPart& part : view.parts) (*part.segment)->file().require_whole();
   const RecordRows content{{view.id_kind, ints, strings}, fields, columns.blocks()};
   const SegmentId id = random_segment_id();
   const FileRef file =

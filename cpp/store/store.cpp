@@ -18,7 +18,8 @@ enum class Found { kNothing, kBegun, kStore, kForeign };
 // root; kForeign: other files.
 Found look(FileSystem& fs, const StorePaths& paths) {
   if (!fs.exists(paths.store)) return Found::kNothing;
-  constexpr std::array<std::string_view, 6> kOurs = {"LOCK", kReserveFile, "files", "log", "roots", "scratch"};
+  constexpr std::array<std::string_view, 7> kOurs = {"LOCK", kReserveFile, "VERIFIED", "files",
+                                                     "log",  "roots",      "scratch"};
   const std::vector<std::string> names = fs.list(paths.store);
   if (std::find(names.begin(), names.end(), "roots") != names.end()) {
     const std::vector<std::string> roots = fs.list(paths.roots);
@@ -79,7 +80,7 @@ std::shared_ptr<Store> Store::open(FileSystem& fs, const std::string& path, cons
     }
     make_directories(fs, paths);
   }
-  if (options.read_only) return std::make_shared<Reader>(fs, paths, hasher, codec);
+  if (options.read_only) return std::make_shared<Reader>(fs, paths, options, hasher, codec);
   return std::make_shared<Writer>(fs, paths, options, hasher, codec, take_lock(fs, paths));
 }
 

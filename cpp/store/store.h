@@ -33,6 +33,7 @@ enum class Durability : uint8_t {
 struct StoreOptions {
   bool create = false;  // make the store if it is not there
   bool read_only = false;
+  bool salvage = false;  // with read_only: what is damaged is left out, and told in Recovery::missing
   Durability durability = Durability::kFsync;
   // Bytes of log from which on maintain() seals. Writers seal at half as much again, and wait at twice as much for a
   // seal that is under way: a reopen replays at most 2 * log_limit and the writes that were under way at that point,
@@ -127,6 +128,15 @@ struct WriteResult {
   uint64_t version = 0;
 };
 
+// What a salvage had to leave out. `rows`: how many live ones, as far as that is known.
+struct Missing {
+  std::string collection;  // "": of all
+  std::string file;
+  std::string what;
+  uint64_t rows = 0;
+  std::string why;
+};
+
 // What the last open had to mend. Empty strings and zeros: nothing.
 struct Recovery {
   bool clean = true;  // the last writer had closed the store
@@ -134,13 +144,32 @@ struct Recovery {
   uint64_t bytes_cut = 0;    // of a torn last frame
   uint64_t files_swept = 0;  // leftovers of a crash
   std::string note;          // in a sentence, for the log
+  std::vector<Missing> missing;
 };
 
+struct VerifyOptions {
+  std::optional<double> max_seconds;  // none: to the end. A segment that was begun is ended.
+  bool resume = false;                // what the last one that ran out of time found sound is not looked at again
+};
+
+// What was found sound, in this run and those that it resumes.
 struct VerifyReport {
   uint64_t files = 0;
   uint64_t bytes = 0;
-  uint64_t records = 0;
+  uint64_t bytes_in_all = 0;
+  uint64_t records = 0;  // 0 until it is complete
   uint64_t vectors = 0;
+  bool complete = true;
+};
+
+// What a repair found: segments that were written anew from what is sound in them, and those where that is not enough.
+struct RepairReport {
+  struct Segment {
+    std::string collection;
+    std::string damage;  // "(needed by ...)" where it is lost
+  };
+  std::vector<Segment> repaired;
+  std::vector<Segment> lost;
 };
 
 struct StoreStats {
@@ -204,7 +233,12 @@ class Store {
   virtual void seal() = 0;    // the heads become segments; the log begins anew
   virtual void optimize(const std::string& name, int threads) = 0;  // seal, and merge all into one
   virtual bool maintain(int threads) = 0;  // one step of what is due (sync, seal, merge); false: nothing was due
-  virtual VerifyReport verify() = 0;       // every byte, digest and count; throws CorruptionError at the first damage
+  // Every byte, digest and count, of the newest version and of all that is kept beside it; throws CorruptionError at
+  // the first damage.
+  virtual VerifyReport verify(const VerifyOptions& options = {}) = 0;
+  // Reads every byte of all segments that any version needs, and writes those anew in which only derived sections are
+  // damaged. One with loss is left as it is.
+  virtual RepairReport repair(int threads) = 0;
   virtual StoreStats stats() const = 0;
   virtual const Recovery& recovery() const = 0;
   virtual uint64_t version() const = 0;

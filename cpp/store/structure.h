@@ -2,6 +2,9 @@
 // while writes go on, and publishes a root; it changes no version and no visible row. A failure loses nothing.
 #pragma once
 
+#include <exception>
+#include <set>
+
 #include "store/collection_state.h"
 #include "store/ledger.h"
 #include "store/sealed_files.h"
@@ -22,8 +25,9 @@ struct Workshop {
 Root::Collection& enter(Root& root, const CollectionState& collection, const FileRef& manifest, uint64_t since);
 
 // The rows of all heads become segments; the log begins anew with the frames that were appended meanwhile. One at a
-// time. The vectors of the heads go on as parts in memory from its construction until their file takes their place: of
-// a seal that fails, the next one writes them.
+// time. A collection that cannot be opened is passed over: its frames go over into the next log. The vectors of the
+// heads go on as parts in memory from its construction until their file takes their place: of a seal that fails, the
+// next one writes them.
 class Seal {
  public:
   explicit Seal(Workshop& shop);  // notes what is there now, and gives each collection a new head for vectors
@@ -32,8 +36,10 @@ class Seal {
   // and what comes before it is not taken back.
   void carry(uint64_t end);
   uint64_t carried() const { return carried_; }  // up to this position
-  // Publishes it, with the rest of the log. False: somebody else has sealed meanwhile, and nothing was done.
+  // Publishes it, with the rest of the log. False: somebody else has sealed meanwhile, or a collection was opened anew,
+  // and nothing was done.
   bool publish();
+  std::exception_ptr passed_over() const { return damage_; }  // the last damage for which one was; null: none was
   // The heads of a collection that no root names become segments in `files`; its manifest, written too, then has all.
   static void apart(const std::shared_ptr<CollectionState>& collection, SegmentFiles& files);
 
@@ -57,19 +63,26 @@ class Seal {
   static void write_manifest(Sealed& sealed, SegmentFiles& files, Manifest manifest, const RecordView& records,
                              const View& vectors);
   bool still_there(const Sealed& sealed) const;
+  bool was_opened_anew(const Sealed& sealed) const;
+  template <class Fn>
+  void for_each_frame(uint64_t begin, uint64_t end, Fn&& fn) const;
+  void carry_passed_over();
   static void replace_heads(Sealed& sealed);
 
   Workshop& shop_;
   const LogHeader log_;  // that is being replaced
+  const uint64_t log_start_;
   uint64_t carried_;
   NewFiles added_;
   SegmentFiles files_;
   std::vector<Sealed> sealed_;
+  std::set<uint64_t> passed_over_;  // ids
+  std::exception_ptr damage_;
   std::unique_ptr<Log> next_log_;
 };
 
-// All of it with the writer's lock held.
-void seal(Workshop& shop);
+// All of it with the writer's lock held. The answer is Seal::passed_over().
+std::exception_ptr seal(Workshop& shop);
 
 // The segments of a collection that a merge is to make one of, by their places in the manifest.
 struct MergePlan {

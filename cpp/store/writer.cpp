@@ -1,5 +1,6 @@
 #include "store/writer.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <stdexcept>
 
@@ -137,16 +138,16 @@ void Writer::sync() {
 void Writer::seal() {
   require_open();
   const std::lock_guard sealing(sealing_);
-  seal_beside_writers();
+  if (const std::exception_ptr damage = seal_beside_writers()) std::rethrow_exception(damage);
 }
 
-void Writer::seal_beside_writers() {
+std::exception_ptr Writer::seal_beside_writers() {
   std::optional<Seal> seal;
   {
     const Turn turn = take_turn();
     log_bytes_ = ledger_->log_bytes();
     seal_at_ = options_.log_limit;
-    if (log_bytes_ == kLogHeaderBytes) return;
+    if (log_bytes_ == kLogHeaderBytes) return nullptr;
     seal.emplace(*shop_);
   }
   seal->build();
@@ -156,16 +157,20 @@ void Writer::seal_beside_writers() {
   const Turn turn = take_turn();
   seal->publish();
   log_bytes_ = ledger_->log_bytes();
+  if (seal->passed_over()) seal_at_ = log_bytes_ + options_.log_limit;  // what stays there is no reason to seal again
+  return seal->passed_over();
 }
 
 bool Writer::seal_if_due() {
   if (log_bytes_ < seal_at_) return false;
+  std::exception_ptr damage;
   try {
-    seal_beside_writers();
+    damage = seal_beside_writers();
   } catch (...) {
     seal_at_ = log_bytes_ + options_.log_limit / 8;
     throw;
   }
+  if (damage) std::rethrow_exception(damage);
   return true;
 }
 
@@ -180,7 +185,10 @@ void Writer::optimize(const std::string& name, int threads) {
       collection->open();
       unsealed = collection->unsealed();
     }
-    if (unsealed) seal();
+    if (unsealed) {
+      const std::lock_guard sealing(sealing_);
+      seal_beside_writers();
+    }
     if (!merge(name, plan_optimize, threads)) continue;
     tidy();
     return;
@@ -246,7 +254,7 @@ bool Writer::merge(const std::string& name, MergePlan (*plan)(const CollectionSt
   return merge->publish();
 }
 
-VerifyReport Writer::verify() {
+VerifyReport Writer::verify(const VerifyOptions& options) {
   require_open();
   const std::lock_guard maintenance(maintenance_);
   LoadedLog log;
@@ -259,13 +267,9 @@ VerifyReport Writer::verify() {
     pinned = roots_.read(ledger_->root().seq);
     if (!pinned) throw CorruptionError(paths_.root_file(ledger_->root().seq), 0, "the newest root", "no file");
     require_all_named(fresh, roots_);
-    log = open_log(fresh, pinned->root);
-    log.scan = scan_log(log.mapping->bytes(), log.header, pinned->root.log.start, ledger_->log_bytes());
-    if (log.scan.end != ledger_->log_bytes()) {
-      throw CorruptionError(log.path, log.scan.end, "a whole frame", "none");
-    }
+    log = open_log_to(fresh, pinned->root, ledger_->log_bytes());
   }
-  return verify_all(fresh, pinned->root, log, codec_);
+  return verify_all(fresh, roots_, *pinned, log, codec_, options);
 }
 
 StoreStats Writer::stats() const {

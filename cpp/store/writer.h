@@ -21,6 +21,8 @@
 
 namespace lamina {
 
+class Transaction;
+
 // Four locks, taken in this order: maintenance_ (one merge, verify or close at a time), sealing_ (one seal at a time),
 // turn_ (one change at a time), queue_mutex_ (for a moment). Reads take none of them.
 class Writer final : public Store {
@@ -49,7 +51,8 @@ class Writer final : public Store {
   void seal() override;
   void optimize(const std::string& name, int threads) override;
   bool maintain(int threads) override;
-  VerifyReport verify() override;
+  VerifyReport verify(const VerifyOptions& options) override;
+  RepairReport repair(int threads) override;
   StoreStats stats() const override;
   const Recovery& recovery() const override { return recovery_; }
   uint64_t version() const override;
@@ -73,13 +76,16 @@ class Writer final : public Store {
   Turn take_turn();                                  // require_open(), and not poisoned
   void require_free(const std::string& name) const;  // std::invalid_argument: taken, or none that can be
   bool merge(const std::string& name, MergePlan (*plan)(const CollectionState&), int threads);
-  // REQUIRES: sealing_ is held, turn_ is not.
-  void seal_beside_writers();
+  // REQUIRES, of the next two: sealing_ is held, turn_ is not.
+  std::exception_ptr seal_beside_writers();  // as Seal::passed_over()
   bool seal_if_due();  // true if it was; after a failure it is due again when the log has grown some more
   // REQUIRES, of the next three: maintenance_ is held, and turn_ is not.
   CleanupReport sweep(int64_t keep_us);
   void tidy();  // sweeps; a failure counts for nothing
   bool sweep_is_due() const;
+  // What is in memory of a collection is given up; it is opened anew when it is used next. All that was appended to the
+  // log is durable, or meant to be seen. REQUIRES: turn_ is held.
+  void open_anew(uint64_t id);
   // REQUIRES, of the next four: turn_ is held; of the last, sealing_ too.
   History history_of(const std::string& name);
   void purge_in_turn(uint64_t id, const Ids& ids);
@@ -96,6 +102,7 @@ class Writer final : public Store {
   void serve_queue();
   void serve(std::span<Request* const> requests);
   void append(Request& request, std::vector<CollectionState*>& touched);
+  void take_back(const Transaction& transaction, std::vector<CollectionState*>& touched);
   bool sync_is_due() const;
   void bound_log();
 

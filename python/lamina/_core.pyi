@@ -93,8 +93,8 @@ class Store:
 
     @staticmethod
     def open(
-        path: str, *, create: bool, read_only: bool, durability: str, log_limit: int, keep_versions_us: int,
-        codec: Codec
+        path: str, *, create: bool, read_only: bool, salvage: bool, durability: str, log_limit: int,
+        keep_versions_us: int, codec: Codec
     ) -> Store:
         """durability "fsync" | "interval" | "os"; log_limit in bytes."""
     def create_collection(
@@ -139,12 +139,14 @@ class Store:
     def seal(self) -> None: ...
     def optimize(self, name: str, threads: int) -> None: ...
     def maintain(self, threads: int) -> bool: ...
-    def verify(self) -> dict[str, int]:
-        """files, bytes, records, vectors."""
+    def verify(self, max_seconds: float | None, resume: bool) -> dict[str, Any]:
+        """The fields of VerifyReport."""
+    def repair(self, threads: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """What was made anew, and what is lost: lists of (collection, what was found)."""
     def stats(self) -> dict[str, Any]:
         """The fields of StoreStats; "collections" is a dict by name of dicts."""
     def recovery(self) -> dict[str, Any]:
-        """clean, frames_replayed, bytes_cut, files_swept, note."""
+        """clean, frames_replayed, bytes_cut, files_swept, note; missing: list of (collection, file, what, rows, why)."""
     version: int
     def close(self) -> None: ...
 
@@ -199,11 +201,12 @@ class Snapshot:
 NO_REF: int
 
 class Block:
-    """The sealed bytes of some records' columns: a read-only buffer that keeps its mapping alive."""
+    """The sealed bytes of some records' columns, where they are kept."""
 
     key: int  # names the block as long as this process lives
     rows: int
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def read(self) -> bytes:
+        """A copy of them. CorruptionError if they cannot be read any more."""
 
 # In builds with LAMINA_TESTING only (build_info()["testing"]), and for stores opened after the first call of one. The
 # nth (from 0) operation of `kind` ("" for any; cpp/io/fault.h has the names) whose path contains `path`, from now on.

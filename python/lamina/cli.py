@@ -86,6 +86,11 @@ def parser() -> argparse.ArgumentParser:
 
     command = _command(commands, verify, "read and check every byte")
     command.add_argument("store", metavar="STORE")
+    command.add_argument("--max-seconds", type=float, help="stop about then; exit code 0 if all was sound so far")
+    command.add_argument("--resume", action="store_true", help="go on where the last one stopped")
+
+    command = _command(commands, repair, "make anew what is derived, where it is damaged")
+    command.add_argument("store", metavar="STORE")
 
     command = _command(commands, optimize, "merge everything for the fastest reads")
     command.add_argument("store", metavar="STORE")
@@ -201,15 +206,32 @@ def info(arguments: argparse.Namespace) -> int:
 def verify(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
     with lamina.open(arguments.store, read_only=True) as store:
-        report = store.verify()
+        report = store.verify(arguments.max_seconds, arguments.resume)
+    seconds = time.perf_counter() - started
     if arguments.json:
         print(json.dumps({"ok": True, **report._asdict()}))
-    else:
+    elif report.complete:
         print(
             f"sound: {report.files} files, {report.bytes:,} bytes, {report.records:,} records and {report.vectors:,} "
-            f"vectors checked in {time.perf_counter() - started:.2f} s"
+            f"vectors checked in {seconds:.2f} s"
         )
+    else:
+        print(f"sound so far: {report.bytes:,} of {report.bytes_in_all:,} bytes ({seconds:.2f} s); go on with --resume")
     return 0
+
+
+def repair(arguments: argparse.Namespace) -> int:
+    with lamina.open(arguments.store) as store:
+        report = store.repair()
+    if arguments.json:
+        print(json.dumps(report._asdict()))
+    else:
+        for word, found in (("made anew", report.repaired), ("lost", report.lost)):
+            for collection, damage in found:
+                print(f"{word}{collection and ', in ' + collection}: {damage}")
+        if not report.repaired and not report.lost:
+            print("nothing to repair")
+    return 1 if report.lost else 0
 
 
 def optimize(arguments: argparse.Namespace) -> int:

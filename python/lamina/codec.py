@@ -7,7 +7,7 @@
     16      8     c, bytes of the content; 0: no record has any
     24      8     bytes of the content once decompressed
     32      32    zero
-    64      m     Arrow IPC stream of one record batch, uncompressed: read in place, from the mapping
+    64      m     Arrow IPC stream of one record batch, uncompressed: read in place
     64 + m  c     zstd frame around an Arrow IPC stream of one batch with one column, `content: large_string`
 
 All integers are little-endian. Example: three records without metadata or content are 64 bytes of header and about 200

@@ -6,8 +6,8 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
@@ -151,49 +151,49 @@ class Records(Sequence[Record]):
         )
 
 
-_caches: weakref.WeakSet[BlockCache] = weakref.WeakSet()
+Decoded = TypeVar("Decoded", pa.RecordBatch, pa.Array)
 
 
 class BlockCache:
-    """Decoded blocks, the least recently used dropped first. Safe from any thread.
+    """Decoded blocks, the least recently used dropped first. Safe from any thread."""
 
-    Metadata are views of the mapped file and cost little; contents are counted by their size.
-    """
+    def __init__(self, *, metadata_bytes: int = 256 << 20, content_bytes: int = 64 << 20) -> None:
+        self._metadata: _Recent[pa.RecordBatch] = _Recent(metadata_bytes)
+        self._content: _Recent[pa.Array] = _Recent(content_bytes)
 
-    def __init__(self, *, blocks: int = 1024, content_bytes: int = 64 << 20) -> None:
+    def metadata(self, block: _core.Block) -> pa.RecordBatch:
+        return self._metadata.get(block, codec.decode_metadata)
+
+    def content(self, block: _core.Block) -> pa.Array:
+        return self._content.get(block, codec.decode_content)
+
+
+class _Recent(Generic[Decoded]):
+    """What was decoded last, as far as so many bytes hold it; the last one always."""
+
+    def __init__(self, room: int) -> None:
         self._lock = threading.Lock()
-        self._metadata: OrderedDict[int, pa.RecordBatch] = OrderedDict()
-        self._content: OrderedDict[int, pa.Array] = OrderedDict()
-        self._blocks = blocks
-        self._content_bytes = content_bytes
+        self._known: OrderedDict[int, Decoded] = OrderedDict()
+        self._room = room
         self._held = 0
         _caches.add(self)
 
-    def metadata(self, block: _core.Block) -> pa.RecordBatch:
+    def get(self, block: _core.Block, decode: Callable[[bytes], Decoded]) -> Decoded:
         with self._lock:
-            if (known := self._metadata.get(block.key)) is not None:
-                self._metadata.move_to_end(block.key)
+            if (known := self._known.get(block.key)) is not None:
+                self._known.move_to_end(block.key)
                 return known
-        batch = codec.decode_metadata(block)
+        made = decode(block.read())
         with self._lock:
-            self._metadata[block.key] = batch
-            while len(self._metadata) > self._blocks:
-                self._metadata.popitem(last=False)
-        return batch
+            if block.key not in self._known:
+                self._held += made.nbytes
+            self._known[block.key] = made
+            while self._held > self._room and len(self._known) > 1:
+                self._held -= self._known.popitem(last=False)[1].nbytes
+        return made
 
-    def content(self, block: _core.Block) -> pa.Array:
-        with self._lock:
-            if (known := self._content.get(block.key)) is not None:
-                self._content.move_to_end(block.key)
-                return known
-        texts = codec.decode_content(block)
-        with self._lock:
-            if block.key not in self._content:
-                self._held += texts.nbytes
-            self._content[block.key] = texts
-            while self._held > self._content_bytes and len(self._content) > 1:
-                self._held -= self._content.popitem(last=False)[1].nbytes
-        return texts
+
+_caches: weakref.WeakSet[_Recent[Any]] = weakref.WeakSet()
 
 
 def metadata_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache) -> pa.RecordBatch:

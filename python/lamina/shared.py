@@ -41,6 +41,7 @@ DEFAULTS = {
     "log_limit": 64 << 20,
     "maintenance": "auto",
     "keep_versions": timedelta(hours=24),
+    "salvage": False,
 }
 
 _changed = threading.Condition(threading.RLock())  # re-entrant: a handle that is collected inside closes itself
@@ -101,6 +102,7 @@ class Shared:
             path,
             create=create,
             read_only=read_only,
+            salvage=options["salvage"],
             durability=options["durability"],
             log_limit=options["log_limit"],
             keep_versions_us=microseconds(options["keep_versions"], "keep_versions"),
@@ -111,6 +113,8 @@ class Shared:
         recovery = self.core.recovery()
         if not recovery["clean"]:
             logger.warning("%s was not closed: %s", path, recovery["note"] or "its log was replayed")
+        for collection, file, what, rows, why in recovery["missing"]:
+            logger.warning("%s without %s (%d rows) of %r, in %s: %s", path, what, rows, collection, file, why)
 
     @functools.cached_property
     def cache(self) -> BlockCache:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import weakref
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,19 @@ from lamina.transaction import Transaction
 from lamina.versions import check_name, microseconds
 from lamina.writes import Target, Update, Write, WriteResult
 
-__all__ = ["Recovery", "Store", "VerifyReport", "open"]
+__all__ = ["Missing", "Recovery", "RepairReport", "Store", "VerifyReport", "open"]
+
+logger = logging.getLogger("lamina")
+
+
+class Missing(NamedTuple):
+    """What a store that was opened with `salvage=True` is without."""
+
+    collection: str  # "": of all
+    file: str
+    what: str
+    rows: int  # live ones, as far as that is known
+    why: str
 
 
 class Recovery(NamedTuple):
@@ -32,15 +45,25 @@ class Recovery(NamedTuple):
     bytes_cut: int  # of a torn last frame
     files_swept: int  # that nothing referred to
     note: str
+    missing: list[Missing]  # with salvage=True
 
 
 class VerifyReport(NamedTuple):
-    """What `verify` went through without finding damage."""
+    """What `verify`, and those that it resumed, went through without finding damage."""
 
     files: int
     bytes: int
-    records: int
+    bytes_in_all: int  # to be gone through
+    records: int  # 0 until it is complete
     vectors: int
+    complete: bool
+
+
+class RepairReport(NamedTuple):
+    """What `repair` found: (collection, what was damaged) of each segment that was made anew, or is lost."""
+
+    repaired: list[tuple[str, str]]
+    lost: list[tuple[str, str]]
 
 
 def open(
@@ -52,6 +75,7 @@ def open(
     log_limit: int | None = None,
     maintenance: str | None = None,
     keep_versions: timedelta | None = None,
+    salvage: bool = False,
 ) -> Store:
     """Opens a store, or another handle on one that this process has open.
 
@@ -70,6 +94,8 @@ def open(
             `sync()` or `close()` that comes a second after the last sync.
         keep_versions: how long a version can be had once there is a newer one (24 hours). What is older goes bit by
             bit, as the store is written to, and whole by `cleanup()`; what is tagged stays.
+        salvage: open what can still be read of a damaged store, read-only: `store.recovery.missing` says what is not
+            there. Reads every byte; rows of damaged segments are kept in memory.
 
     Raises NotFoundError where no store is and `create` is not given, LockedError while another process writes to it,
     CorruptionError, FormatVersionError, StorageError.
@@ -82,6 +108,8 @@ def open(
         log_limit = whole("log_limit", log_limit, 1)
     if create and read_only:
         raise ValueError("create=True makes a store, and read_only=True cannot")
+    if salvage and create:
+        raise ValueError("create=True makes a store, and salvage=True reads a damaged one")
     if keep_versions is not None:
         microseconds(keep_versions, "keep_versions")
     wanted = {
@@ -89,7 +117,9 @@ def open(
         "log_limit": log_limit,
         "maintenance": maintenance,
         "keep_versions": keep_versions,
+        "salvage": salvage or None,
     }
+    read_only = read_only or salvage
     return Store(acquire(os.path.realpath(path), create, read_only, wanted), read_only)
 
 
@@ -250,9 +280,35 @@ class Store:
             self._shared.reloaded()
         return moved
 
-    def verify(self) -> VerifyReport:
-        """Reads and checks every byte, digest and count of the newest version. CorruptionError at the first damage."""
-        return VerifyReport(**self._live().verify())
+    def verify(self, max_seconds: float | None = None, resume: bool = False) -> VerifyReport:
+        """Reads and checks every byte, digest and count of the newest version, and every byte of what others need.
+
+        CorruptionError at the first damage: it names the file, and the collection, tag or older version that needs it.
+        What only older versions need can be let go of by `cleanup()`.
+
+        Args:
+            max_seconds: stop about then, with `complete` False; a segment that was begun is ended first.
+            resume: go on where the last one that stopped so, in whatever process, had come to. Files do not change once
+                written, so what was found sound since verification began is not looked at again.
+        """
+        if max_seconds is not None and not max_seconds >= 0:
+            raise ValueError(f"max_seconds is a number of seconds, at least 0, not {max_seconds!r}")
+        return VerifyReport(**self._live().verify(max_seconds, resume))
+
+    def repair(self, threads: int = 0) -> RepairReport:
+        """Makes anew what is derived (graph, codes, orders) where it is damaged, from vectors and records.
+
+        Reads every byte of all segments that the newest version, an older one, a tag or a branch needs. A segment in
+        which vectors or records themselves are damaged is left as it is and listed under `lost`:
+        `lamina.open(path, salvage=True)` reads what is left of the newest version, `cleanup()` lets go of older ones.
+        A damaged order of ids is made in memory when it is needed; this writes it.
+        """
+        report = RepairReport(*self._writable().repair(threads))
+        for collection, damage in report.repaired:
+            logger.warning("%s: made anew in %r: %s", self.path, collection, damage)
+        for collection, damage in report.lost:
+            logger.warning("%s: lost in %r: %s", self.path, collection, damage)
+        return report
 
     def stats(self) -> dict[str, Any]:
         """The version, bytes by kind of file, and for each collection its records, vectors and segments by number."""
@@ -260,8 +316,9 @@ class Store:
 
     @property
     def recovery(self) -> Recovery:
-        """What opening had to mend."""
-        return Recovery(**self._live().recovery())
+        """What opening had to mend, or with `salvage=True` to leave out."""
+        found = self._live().recovery()
+        return Recovery(**{**found, "missing": [Missing(*one) for one in found["missing"]]})
 
     @property
     def version(self) -> int:
@@ -294,7 +351,7 @@ class Store:
         return f"<lamina.Store {self.path!r}: {state}{', read-only' if self.read_only else ''}>"
 
     def __reduce__(self) -> Any:
-        return functools.partial(open, self.path, read_only=True), ()
+        return functools.partial(open, self.path, read_only=True, salvage=self._shared.options["salvage"]), ()
 
     @staticmethod
     def _has(core: _core.Store, name: str) -> bool:

@@ -177,7 +177,7 @@ def test_info_verify_and_optimize(capsys: pytest.CaptureFixture[str], store: str
 def test_damage_is_found_and_named(capsys: pytest.CaptureFixture[str], store: str, source: str) -> None:
     run(capsys, "refresh", store, source)
     run(capsys, "optimize", store)
-    damaged = max(Path(store).rglob("*.vec"))  # the newest: older ones are of older versions
+    damaged = max(Path(store).rglob("*.vec"), key=lambda path: path.stat().st_size)
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
@@ -189,7 +189,8 @@ def test_damage_is_found_and_named(capsys: pytest.CaptureFixture[str], store: st
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["search", "{nowhere}", "x"], ["info", "{nowhere}"], ["verify", "{nowhere}"], ["optimize", "{nowhere}"],
+        ["search", "{nowhere}", "x"], ["info", "{nowhere}"], ["verify", "{nowhere}"], ["repair", "{nowhere}"],
+        ["optimize", "{nowhere}"],
         ["refresh", "{store}", "{nowhere}"], ["search", "{store}", "x", "--collection", "nope"],
         ["optimize", "{store}", "--collection", "nope"], ["refresh", "{store}", "{source}", "--id-field", "nope"],
         ["refresh", "{store}", "{source}", "--collection", "new", "--model", "nothing"],
@@ -222,7 +223,7 @@ def test_wrong_use_is_code_2(capsys: pytest.CaptureFixture[str], arguments: list
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = run(capsys, "--help")
-    for verb in ("refresh", "search", "info", "verify", "optimize", "demo"):
+    for verb in ("refresh", "search", "info", "verify", "repair", "optimize", "demo"):
         assert verb in out
         assert "usage: " in run(capsys, verb, "--help")[0]
     assert run(capsys, "--version")[0] == f"lamina {lamina.__version__}\n"

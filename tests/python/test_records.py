@@ -272,15 +272,18 @@ class FakeBlock(bytes):
         made.key = key
         return made
 
+    def read(self) -> bytes:
+        return self
+
 
 def test_the_cache_is_bounded_by_blocks_and_by_bytes_of_content() -> None:
-    cache = BlockCache(blocks=3, content_bytes=2500)
+    cache = BlockCache(metadata_bytes=3 * columns.from_metadata([{"k": 0}], 1).nbytes, content_bytes=2500)
     blocks = [FakeBlock.of(key, block([{"k": key}], [f"{key}" * 1000])) for key in range(10)]
     for made in blocks:
         assert cache.metadata(made).to_pylist() == [{"k": made.key}]  # type: ignore[arg-type]
         assert cache.content(made).to_pylist() == [f"{made.key}" * 1000]  # type: ignore[arg-type]
-    assert len(cache._metadata) == 3
-    assert len(cache._content) == 2
+    assert len(cache._metadata._known) == 3
+    assert len(cache._content._known) == 2
     assert cache.metadata(blocks[9]) is cache.metadata(blocks[9])  # type: ignore[arg-type]
 
 

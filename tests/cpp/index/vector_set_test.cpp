@@ -219,12 +219,21 @@ TEST(VectorSet, ABatchAnswersAsSingleSearchesDo) {
 }
 
 struct Broken : Part::Guard {
+  const uint32_t* order = nullptr;
   bool index_fails = false;
+  bool gone = false;
+  const uint32_t* check_rids() const override {
+    check_index();
+    return order;
+  }
   void check_index() const override {
     if (index_fails) throw CorruptionError("file", 1, "a", "b");
   }
   void check_vectors(uint32_t first_row, uint32_t count) const override {
     if (first_row <= 3 && 3 < first_row + count) throw CorruptionError("file", 2, "a", "b");
+  }
+  void require_whole() const override {
+    if (gone) throw CorruptionError("file", 3, "a", "b");
   }
 };
 
@@ -235,14 +244,21 @@ TEST(VectorSet, AGuardThatThrowsLeavesAllWell) {
   Part part = *made.freeze_head(1);
   Broken guard;
   part.guard = &guard;
+  guard.order = part.rid_order;
+  part.rid_order = nullptr;  // that of the guard is gone by
   const VectorSet set(spec_of(4, Metric::kL2), {{std::make_shared<const Part>(part), Bitmap(50)}});
   std::vector<Hit> hits(5);
   EXPECT_THROW(set.view()->search(vectors.data(), {.k = 5}, hits.data()), CorruptionError);
   std::vector<std::byte> out(16);
   EXPECT_THROW(set.view()->vector_at({0, 3}, out.data()), CorruptionError);
   set.view()->vector_at({0, 4}, out.data());
-  guard.index_fails = true;
   View::RowRef where;
+  EXPECT_TRUE(set.view()->find(1, &where));
+  guard.gone = true;
+  EXPECT_THROW(set.view()->find(1, &where), CorruptionError);
+  EXPECT_THROW(set.view()->vector_at({0, 4}, out.data()), CorruptionError);
+  guard.gone = false;
+  guard.index_fails = true;
   EXPECT_THROW(set.view()->find(1, &where), CorruptionError);
   EXPECT_EQ(search(*made.view(), vectors.data(), {.k = 5}).size(), 5U);
 }

@@ -55,6 +55,9 @@ TEST(Root, RefusesWhatStandsTwiceAndALogThatEndsBeforeItStarts) {
   root.tags[1].collection = 98;
   EXPECT_THROW(decode(encode_root(root)), CorruptionError) << "a tag of no collection";
   root = sample::root();
+  root.stand_ins.push_back(root.stand_ins[0]);
+  EXPECT_THROW(decode(encode_root(root)), CorruptionError) << "two stand-ins for one";
+  root = sample::root();
   root.log.start = root.log.end + 8;
   EXPECT_THROW(decode(encode_root(root)), CorruptionError);
 }

@@ -222,10 +222,11 @@ inline Root root() {
   root.next_file = 21;
   root.next_collection = 4;
   root.settings = "{}";
-  root.log = {20, 64, 4096, 0x12345678, true};
+  root.log = {20, 64, 4096, 0x12345678, true, 15, 2048};
   const FileRef manifest{16, 400, bytes_from<32>(0x11)};
   root.collections = {{3, "docs", 41, kTime, 40, 2, manifest, {}}};
   root.tags = {{"v1", 3, 41, kTime, manifest, {}}};
+  root.stand_ins = {{12, {19, 65536, bytes_from<32>(0x33)}}};
   return root;
 }
 

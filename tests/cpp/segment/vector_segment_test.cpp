@@ -119,8 +119,7 @@ TEST(VectorSegment, EveryFlipAndCutIsNoticed) {
 TEST(VectorSegment, AFlipInASectionIsNoticedOnFirstTouchAndEachTimeAfter) {
   const auto owned = sample::part();
   const File file = write(*owned);
-  for (const SectionName name :
-       {kRids, kIds, kProvenance, kRidOrder, kNorms, kCodes, kLevel0, kUpperRows, kUpper, kVectors}) {
+  for (const SectionName name : {kRids, kIds, kProvenance, kNorms, kCodes, kLevel0, kUpperRows, kUpper, kVectors}) {
     const auto mapping = std::make_shared<TestMapping>(file.bytes);
     const auto segment = open_vector_segment(mapping, file.ref, sample::vector_info(*owned), kToyHasher);
     mapping->data()[segment->file().find(name)->offset + 3] ^= std::byte{0x10};
@@ -135,6 +134,21 @@ TEST(VectorSegment, AFlipInASectionIsNoticedOnFirstTouchAndEachTimeAfter) {
       }
     }
   }
+}
+
+TEST(VectorSegment, AnOrderOfRidsThatIsDamagedIsMadeInMemoryAndStillDamage) {
+  const auto owned = sample::part(50, 30, true);
+  const File file = write(*owned);
+  const auto mapping = std::make_shared<TestMapping>(file.bytes);
+  const auto segment = open_vector_segment(mapping, file.ref, sample::vector_info(*owned), kToyHasher);
+  mapping->data()[segment->file().find(kRidOrder)->offset + 3] ^= std::byte{0x10};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] { expect_same(segment->part().checked_order(), owned->part.rid_order, 50); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  segment->part().guard->check_index();
+  EXPECT_THROW(segment->verify(kToyHasher), CorruptionError);
 }
 
 TEST(VectorSegment, OnlyTheBlocksOfTheRowsAskedForAreTouched) {

@@ -59,6 +59,11 @@ class OpeningTest : public testing::Test {
     }
   }
 
+  static void maintain(Store& store) {
+    while (store.maintain(1)) {
+    }
+  }
+
   std::string manifest_of(int collection) {
     const auto reader = open_store(fs, {.read_only = true});
     opened();
@@ -93,7 +98,7 @@ TEST_F(OpeningTest, AReaderOpensWhatIsUsed) {
 TEST_F(OpeningTest, AWriterOpensWhatIsUsed) {
   const auto store = open_store(fs);
   EXPECT_EQ(store->collections().size(), size_t{kCollections});
-  for (const std::string& path : opened()) EXPECT_TRUE(path.ends_with(".man")) << path;
+  EXPECT_TRUE(opened().empty());
   expect_one_at_a_time(*store);
 }
 
@@ -102,14 +107,17 @@ TEST_F(OpeningTest, WritesMaintenanceAndClosingOpenWhatTheyTouch) {
   opened();
   write(*store, Op(Verb::kUpsert, batch_of(60, 20, 1), name_of(3)));
   EXPECT_EQ(opened().size(), 3U);
-  while (store->maintain(1)) {
-  }
-  for (const std::string& path : opened()) EXPECT_TRUE(path.ends_with(".man")) << path;  // to know what they name
+  maintain(*store);
+  const std::set<std::string> manifests = opened();  // read once, to know which files are needed
+  EXPECT_EQ(manifests.size(), 2U * kCollections) << "of the newest root, and of the one before its seal";
+  for (const std::string& path : manifests) EXPECT_TRUE(path.ends_with(".man")) << path;
+  maintain(*store);
+  EXPECT_TRUE(opened().empty());
   store->seal();  // of two collections, one of which was only in the log; what was written is opened again
   EXPECT_LE(opened().size(), 3U + 2 * 3U);
   store->create_collection("new", toy_spec());
   store->close();
-  for (const std::string& path : opened()) EXPECT_FALSE(path.ends_with(".vec") || path.ends_with(".rec")) << path;
+  EXPECT_LE(opened().size(), 3U) << "manifests that the last sweep did not see";
 }
 
 TEST_F(OpeningTest, AReloadOpensNothingAndUseOpensWhatHasChanged) {

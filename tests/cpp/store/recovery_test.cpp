@@ -103,11 +103,20 @@ TEST_F(LogDamageTest, WithoutANoteOnlyTheLastFrameIsInDoubt) {
   }
 }
 
-TEST_F(LogDamageTest, AfterACleanCloseEveryByteCounts) {
+class EveryByteTest : public LogDamageTest, public testing::WithParamInterface<bool> {};
+INSTANTIATE_TEST_SUITE_P(History, EveryByteTest, testing::Bool());
+
+TEST_P(EveryByteTest, CountsAfterACleanClose) {
+  if (GetParam()) {
+    store->close();
+    store = open_store(fs);
+  }
   store->seal();
   upsert(*store, batch_of(4, 0, 3));
   write(*store, Op::erase({5, 6}));
   store->seal();  // bitmaps, and more than one segment
+  if (GetParam()) store->tag("docs", "kept", {});
+  if (GetParam()) store->optimize("docs", 1);
   upsert(*store, batch_of(5, 2, 2));
   store->close();
   ASSERT_EQ(outcome(fs), "records 6");
@@ -131,6 +140,7 @@ TEST_F(LogDamageTest, AfterACleanCloseEveryByteCounts) {
         replace(*cut, path, Bytes(whole).first(size));
         ASSERT_EQ(outcome(*cut), "damaged") << path << " cut to " << size;
       }
+      if (GetParam() && folder == "roots") continue;  // what an older one gave may be had from the next
       const auto missing = fs.after_power_cut(1);
       missing->remove(path);
       ASSERT_EQ(outcome(*missing), "damaged") << path << " removed";

@@ -3,10 +3,11 @@
     python tests/python/crash/flip_sweep.py --sample 4096      (bytes and lengths of each kind of file; about an hour)
     python tests/python/crash/flip_sweep.py --sample 60        (CI)
 
-Two stores are damaged, one byte or one length at a time: one that was closed, one whose writer was killed when
-it had acknowledged its last write. Each damage must be refused by opening, or else by `verify()`, and
-reading (search, get, scan) must raise a LaminaError or answer rightly. In the store of the killed writer the last frame
-of the log is the exception: it is cut off, `store.recovery` says so, and the answer is what it was before that frame.
+Three stores are damaged, one byte or one length at a time: one that was closed, one whose writer was killed when it
+had acknowledged its last write, and one that was closed and keeps older versions, in what only those need. Each damage
+must be refused by opening, or else by `verify()`, and reading (search, get, scan, older versions) must raise a
+LaminaError or answer rightly. In the store of the killed writer the last frame of the log is the exception: it is cut
+off, `store.recovery` says so, and the answer is what it was before that frame.
 
 The cases run in worker processes: one that is killed by a signal fails the sweep and names its last case.
 """
@@ -41,16 +42,20 @@ MODEL = lamina.Model("m", dim=DIM)
 VECTORS = np.random.default_rng(0).normal(size=(ROWS + 30, DIM)).astype(np.float32)
 
 
+STORES = ("closed", "killed", "kept")
+
+
 class Case(NamedTuple):
-    store: str  # "closed" or "killed"
+    store: str  # of STORES
     file: str  # below the store
     at: int  # of the byte, or the new length
     mask: int  # what the byte is XORed with; 0: the file is cut
 
 
-def build(path: Path, *, killed: bool) -> None:
+def build(path: Path) -> None:
     """A small store with every kind of file: segments, bitmaps, a head in the log; closed, or as SIGKILL leaves it."""
-    store = lamina.open(path, create=True, maintenance="manual", keep_versions=timedelta(0))
+    killed, kept = path.name == "killed", path.name == "kept"
+    store = lamina.open(path, create=True, maintenance="manual", keep_versions=timedelta(days=kept))
     docs = store.create_collection("docs", model=MODEL)
     docs.add(range(ROWS), VECTORS[:ROWS], [{"n": at, "s": f"s{at}"} for at in range(ROWS)], ["text " * 5] * ROWS)
     docs.optimize()
@@ -58,6 +63,11 @@ def build(path: Path, *, killed: bool) -> None:
     store._shared.core.seal()  # the deletions become a bitmap's file
     docs.upsert(range(ROWS, ROWS + 10), VECTORS[ROWS : ROWS + 10], [{"n": -1}] * 10, ["head"] * 10)
     docs.update([1, 2], metadata=[{"n": 100}, {"s": None}])
+    if kept:
+        store._shared.core.seal()
+        docs.tag("kept")
+        docs.optimize()
+        docs.delete([3])
     if killed:
         log = max((path / "log").iterdir())
         note = {"file": f"log/{log.name}", "start": log.stat().st_size, "before": repr(answers(store))}
@@ -75,6 +85,7 @@ def answers(store: lamina.Store) -> list[Any]:
     read.append(docs.search(VECTORS[:40], k=2, exact=True).ids.tolist())
     read.append(sorted(map(repr, (row for batch in docs.scan(batch_size=64) for row in batch.to_list()))))
     read.append(docs.get([1, 2, ROWS + 3, 0]).to_list())
+    read += [(one, docs.snapshot(version=one.version).count()) for one in docs.versions()]
     return read
 
 
@@ -94,10 +105,10 @@ class Sweep:
         self.folder = folder
         self.scratch = Path(tempfile.mkdtemp(prefix="lamina-flip-", dir=folder))
         self.last_frame = json.loads((folder / "last-frame.json").read_text())
-        with lamina.open(folder / "closed", read_only=True) as store:
-            self.expected = {"closed": {repr(answers(store))}}
-        with lamina.open(folder / "killed", read_only=True) as store:
-            self.expected["killed"] = {repr(answers(store))}
+        self.expected = {}
+        for name in STORES:
+            with lamina.open(folder / name, read_only=True) as store:
+                self.expected[name] = repr(answers(store))
 
     def outcome(self, case: Case) -> str:
         """What came of a case, for a reader and in some cases for a writer. AssertionError for a broken promise."""
@@ -127,7 +138,7 @@ class Sweep:
                 return "cut off"
             try:
                 read = repr(answers(store))
-                assert read in self.expected[case.store], f"{case}: a wrong answer: {read[:500]}"
+                assert read == self.expected[case.store], f"{case}: a wrong answer: {read[:500]}"
                 outcome = "seen by verify"
             except lamina.LaminaError:
                 outcome = "seen by a read, and by verify"
@@ -160,9 +171,11 @@ def damage(path: Path, case: Case) -> None:
 def cases(folder: Path, sample: int, rng: random.Random) -> list[Case]:
     """For each file, up to `sample` bytes to flip and a quarter as many lengths; the first and last bytes always."""
     planned = []
-    for store in ("closed", "killed"):
+    for store in STORES:
         files = sorted(path for path in (folder / store).rglob("*") if path.is_file())
-        kinds = {path.suffix or path.name: path for path in files}  # one of each kind
+        if store == "kept":
+            files = [path for path in reversed(files) if path.suffix]
+        kinds = {path.suffix or path.name: path for path in files}  # one of each kind, the newest or the oldest
         for path in kinds.values():
             size, name = path.stat().st_size, str(path.relative_to(folder / store))
             whole = range(size)
@@ -208,10 +221,10 @@ def run(sample: int, seed: int, workers: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="lamina-sweep-") as scratch:
         original = Path(scratch) / "original"
         original.mkdir()
-        for name in ("closed", "killed"):
+        for name in STORES:
             command = [sys.executable, __file__, "--role", f"build-{name}", "--folder", str(original)]
             code = subprocess.run(command, check=False).returncode
-            assert code == (0 if name == "closed" else -signal.SIGKILL), code
+            assert code == (-signal.SIGKILL if name == "killed" else 0), code
         planned = cases(original, sample, random.Random(seed))
 
         def part(number: int) -> tuple[Counter[str], list[str]]:
@@ -252,8 +265,7 @@ def main() -> int:
         work(arguments.folder)
         return 0
     if arguments.role:
-        name = arguments.role.removeprefix("build-")
-        build(arguments.folder / name, killed=name == "killed")
+        build(arguments.folder / arguments.role.removeprefix("build-"))
         return 0
     started = time.monotonic()
     report = run(arguments.sample, arguments.seed, arguments.workers)
