@@ -227,6 +227,19 @@ def test_damage_of_what_older_versions_need_is_found_named_and_repaired(
         assert reader.verify().complete
 
 
+def test_a_purge_takes_what_was_repaired_along(path: Path) -> None:
+    flip_section(file_of(path, ".vec"), "GRF0")
+    with lamina.open(path, maintenance="manual") as store:
+        assert len(store.repair().repaired) == 1
+        store.drop_collection("others")  # which has the same vectors
+        docs = store.get_collection("docs")
+        docs.purge([7])
+        docs.cleanup(timedelta(0))
+        assert store.verify().complete
+    wanted = VECTORS[7].tobytes()
+    assert [file.name for file in path.rglob("*") if file.is_file() and wanted in file.read_bytes()] == []
+
+
 @pytest.mark.parametrize(("file", "section"), [("version", "VECT"), ("record", "COLS")])
 def test_what_an_older_version_has_lost_costs_the_newest_nothing(
     history: tuple[Path, dict[str, Path]], file: str, section: str

@@ -197,6 +197,37 @@ TEST_F(HostileDiskTest, AWriteThatMeetsAFailedFileLeavesOtherCollectionsWritable
   EXPECT_EQ(rows_in(*again, "others"), expected);
 }
 
+TEST_F(HostileDiskTest, ASealThatMeetsAFailedFileLosesNothing) {
+  const std::string file = copy(".vec");
+  Rows docs = batch_of(2, 0, 10);
+  docs.merge(batch_of(1, 0, kRows));
+  Rows others = batch_of(4, 5, 10);
+  others.merge(batch_of(2, 0, 10));
+  others.merge(batch_of(1, 0, kRows));
+  {
+    const InterruptedCodec codec;
+    const auto store = Store::open(FileSystem::posix(), copy_, {}, kToyHasher, codec);
+    upsert(*store, batch_of(2, 0, 10));
+    write(*store, Op(Verb::kUpsert, batch_of(2, 0, 10), "others"));
+    codec.interruption = [&] {  // what the seal has of "docs" is given up
+      files::resize_file(file, 0);
+      EXPECT_THROW(upsert(*store, batch_of(3, 0, 10)), CorruptionError);
+      write(*store, Op(Verb::kUpsert, batch_of(4, 5, 10), "others"));
+    };
+    store->seal();
+    ASSERT_FALSE(codec.interruption);
+    EXPECT_EQ(rows_in(*store, "others"), others);
+    EXPECT_THROW(store->seal(), CorruptionError) << "it says what it passes over";
+    EXPECT_EQ(store->collection("others")->snapshot()->records->head_rows, 0U);
+    EXPECT_EQ(rows_in(*store, "others"), others);
+  }
+  files::copy_file(original_ + file.substr(copy_.size()), file, files::copy_options::overwrite_existing);
+  const auto again = open(copy_, {});
+  EXPECT_EQ(rows_in(*again), docs);
+  EXPECT_EQ(rows_in(*again, "others"), others);
+  EXPECT_TRUE(again->verify().complete);
+}
+
 // A log whose bytes cannot be read, from some page on.
 class FailingLog final : public Mapping {
  public:
