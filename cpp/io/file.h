@@ -52,8 +52,8 @@ class Mapping {
   virtual const std::string& path() const = 0;
 };
 
-// An exclusive advisory lock (flock) on a file, held until destroyed or until the process and every child that it
-// forked and that did not `abandon()` are gone. In a forked child `abandon()` closes the descriptor and leaves the
+// An exclusive advisory lock (flock) on a file, held until destroyed or until the process is gone; its children have no
+// part in it, since fork() abandons it there. `abandon()` closes the descriptor: in a child that leaves the
 // parent's lock in force, and so does destroying it there. `write` replaces the file's content in place (one write at
 // offset 0, synced by nobody): the note that the holder shows to others, who read it by `open`.
 class FileLock {

@@ -1,12 +1,15 @@
 #include "io/posix_file.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <mutex>
+#include <set>
 
 #include "base/error.h"
 
@@ -22,6 +25,25 @@ struct stat status(int fd, const std::string& path) {
 }
 
 uint64_t size_of(int fd, const std::string& path) { return static_cast<uint64_t>(status(fd, path).st_size); }
+
+// The locks of this process. A forked child closes their descriptors as it begins: a lock that was shared with it would
+// outlive a killed writer for as long as the child does. Never destroyed, for locks that live until the process ends.
+struct HeldLocks {
+  std::mutex mutex;
+  std::set<PosixLock*> locks;
+
+  static HeldLocks& get() {
+    static HeldLocks* const held = [] {
+      ::pthread_atfork([] { get().mutex.lock(); }, [] { get().mutex.unlock(); },
+                       [] {
+                         for (PosixLock* lock : get().locks) lock->abandon();
+                         get().mutex.unlock();
+                       });
+      return new HeldLocks;
+    }();
+    return *held;
+  }
+};
 
 }  // namespace
 
@@ -123,11 +145,18 @@ void PosixMapping::require_whole() const {
 }
 
 PosixLock::PosixLock(std::string path, Descriptor locked)
-    : path_(std::move(path)), fd_(std::move(locked)), owner_(::getpid()), size_(size_of(fd_.get(), path_)) {}
+    : path_(std::move(path)), fd_(std::move(locked)), owner_(::getpid()), size_(size_of(fd_.get(), path_)) {
+  const std::lock_guard guard(HeldLocks::get().mutex);
+  HeldLocks::get().locks.insert(this);
+}
 
-// Closing alone would leave the lock to a forked child that has the descriptor too; unlocking in the child would
-// take it from the parent.
+// Closing alone would leave the lock to a child that was forked by other means than fork(), and has the descriptor too;
+// unlocking in the child would take it from the parent.
 PosixLock::~PosixLock() {
+  {
+    const std::lock_guard guard(HeldLocks::get().mutex);
+    HeldLocks::get().locks.erase(this);
+  }
   if (::getpid() == owner_ && fd_.get() != -1) ::flock(fd_.get(), LOCK_UN);
 }
 

@@ -69,7 +69,7 @@ TEST_F(PosixTest, AbandonAndDestructionInAChildLeaveTheLock) {
   EXPECT_FALSE(fs_.is_locked(at("LOCK")));
 }
 
-// A child that never abandoned does not keep the lock from the next writer once the parent let it go.
+// A child does not keep the lock from the next writer once the parent let it go.
 TEST_F(PosixTest, LettingGoFreesTheLockWhileAChildLives) {
   auto lock = fs_.try_lock(at("LOCK"));
   const pid_t child = fork();
@@ -101,6 +101,31 @@ TEST_F(PosixTest, SigkillFreesTheLockAndLeavesTheNote) {
   EXPECT_FALSE(fs_.is_locked(at("LOCK")));
   EXPECT_EQ(as_text(fs_.map(at("LOCK"))->bytes()), "the child");
   EXPECT_NE(fs_.try_lock(at("LOCK")), nullptr);
+  close(ready[0]);
+  close(ready[1]);
+}
+
+TEST_F(PosixTest, AKilledHoldersChildThatSleepsOnDoesNotKeepTheLock) {
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto lock = fs_.try_lock(at("LOCK"));
+    const pid_t sleeper = fork();
+    if (sleeper == 0) {
+      pause();
+      _exit(0);
+    }
+    if (write(ready[1], &sleeper, sizeof sleeper) != sizeof sleeper) _exit(1);
+    pause();
+  }
+  pid_t sleeper = 0;
+  ASSERT_EQ(read(ready[0], &sleeper, sizeof sleeper), static_cast<ssize_t>(sizeof sleeper));
+  EXPECT_TRUE(fs_.is_locked(at("LOCK")));
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_NE(fs_.try_lock(at("LOCK")), nullptr);
+  kill(sleeper, SIGKILL);
   close(ready[0]);
   close(ready[1]);
 }
