@@ -1,7 +1,7 @@
-"""Crashes and damage, in a size for CI; `kill_loop.py`, `refresh_kills.py` and `flip_sweep.py` run the same in full.
+"""Crashes, damage and many readers, in a size for CI; the scripts beside this one run the same in full.
 
-Goal: nothing acknowledged is lost and no damage goes unseen, and no process crashes. Method: the scripts as programs,
-with small numbers.
+Goal: nothing acknowledged is lost, none of it is seen in part, no damage goes unseen, and no process crashes. Method:
+the scripts as programs, with small numbers.
 """
 
 from __future__ import annotations
@@ -39,6 +39,14 @@ def test_a_killed_refresh_goes_on_where_it_was() -> None:
     report = run("refresh_kills.py", "--kills", "8", "--docs", "1000")
     assert report["kills"] == 8
     assert report["embedded"] > 1000
+
+
+def test_readers_beside_a_busy_writer_see_whole_batches() -> None:
+    report = run("isolation.py", "--steps", "320")
+    assert report["opens and reloads"] == 320
+    assert report["cleanups"] > 0
+    assert report["writes"] > 20
+    assert min(report["versions seen by readers"]) > 5
 
 
 def test_no_damage_goes_unseen() -> None:
