@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "base/environment.h"
 #include "io/fault.h"
 #include "store/toy_store.h"
 
@@ -81,7 +82,7 @@ TEST_F(LogDamageTest, OnlyTheLastFrameOfAKilledWriterIsInDoubt) {
     if (end < before) continue;
     EXPECT_NE(open_store(*same)->recovery().note.find("is lost"), std::string::npos) << "cut to " << end;
   }
-  for (uint64_t at = 0; at < after.size(); ++at) {
+  for (uint64_t at = 0; at < after.size(); at += flip_step()) {
     const auto flipped = four->after_power_cut(1);
     std::vector<std::byte> bytes = after;
     bytes[at] ^= std::byte{1};
@@ -93,7 +94,7 @@ TEST_F(LogDamageTest, OnlyTheLastFrameOfAKilledWriterIsInDoubt) {
 TEST_F(LogDamageTest, WithoutANoteOnlyTheLastFrameIsInDoubt) {
   const std::vector<std::byte> after = bytes_of(*four, log);
   const uint64_t before = bytes_of(*three, log).size();
-  for (uint64_t at = 0; at < after.size(); ++at) {
+  for (uint64_t at = 0; at < after.size(); at += flip_step()) {
     const auto flipped = four->after_power_cut(1);
     flipped->remove(std::string(kPath) + "/LOCK");
     std::vector<std::byte> bytes = after;

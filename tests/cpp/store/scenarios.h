@@ -1,10 +1,10 @@
 // Short lives of a store. Each is played with every operation on files failing, and with the power cut at each.
 #pragma once
 
-#include <cstdlib>
 #include <string>
 #include <vector>
 
+#include "base/environment.h"
 #include "store/life.h"
 
 namespace lamina {
@@ -13,11 +13,6 @@ struct Scenario {
   const char* name;
   void (*run)(Life& life);
 };
-
-inline uint64_t from_environment(const char* name, uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 inline std::string scenario_name(const testing::TestParamInfo<Scenario>& scenario) { return scenario.param.name; }
 
