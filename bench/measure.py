@@ -38,6 +38,9 @@ class Summary:
         low, median, high = np.percentile(values, [10, 50, 90])
         return Summary(float(median), float(low), float(high), len(values))
 
+    def text(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f}–{self.high:.2f})"
+
     def to_dict(self) -> dict[str, float]:
         return asdict(self)
 
