@@ -83,8 +83,10 @@ class PosixFileSystem : public FileSystem {
   }
 
   std::vector<std::string> list(const std::string& directory) override {
-    const std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(directory.c_str()), ::closedir);
+    Descriptor fd(directory, O_RDONLY | O_DIRECTORY);
+    const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(fd.get()), ::closedir);
     if (!entries) raise_errno(directory, "list");
+    fd.release();
     std::vector<std::string> names;
     for (;;) {
       errno = 0;

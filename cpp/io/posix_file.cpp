@@ -14,14 +14,22 @@
 #include "base/error.h"
 
 namespace lamina::posix {
-namespace {
 
-constexpr size_t kTransferBytes = size_t{1} << 30;  // no system moves more than 2 GiB in a call
+#ifdef LAMINA_TESTING
+Disturbance disturbance;
+#endif
+
+namespace {
 
 struct stat status(int fd, const std::string& path) {
   struct stat result;
   if (::fstat(fd, &result) != 0) raise_errno(path, "fstat");
   return result;
+}
+
+void require_all(ssize_t written, Bytes bytes, const std::string& path) {
+  if (written == -1) raise_errno(path, "write");
+  if (static_cast<size_t>(written) != bytes.size()) throw StorageError(ENOSPC, path, "write");
 }
 
 uint64_t size_of(int fd, const std::string& path) { return static_cast<uint64_t>(status(fd, path).st_size); }
@@ -77,16 +85,11 @@ PosixReadable::PosixReadable(const std::string& path) : path_(path), fd_(path, O
 uint64_t PosixReadable::size() const { return size_of(fd_.get(), path_); }
 
 size_t PosixReadable::read_at(uint64_t offset, std::span<std::byte> out) {
-  size_t done = 0;
-  while (done < out.size()) {
-    const size_t wanted = std::min(out.size() - done, kTransferBytes);
-    const ssize_t got =
-        retry([&] { return ::pread(fd_.get(), out.data() + done, wanted, static_cast<off_t>(offset + done)); });
-    if (got == -1) raise_errno(path_, "read");
-    if (got == 0) break;
-    done += static_cast<size_t>(got);
-  }
-  return done;
+  const ssize_t got = transfer(out.size(), [&](size_t done, size_t wanted) {
+    return ::pread(fd_.get(), out.data() + done, wanted, static_cast<off_t>(offset + done));
+  });
+  if (got == -1) raise_errno(path_, "read");
+  return static_cast<size_t>(got);
 }
 
 bool PosixReadable::lock_shared() { return try_flock(fd_, LOCK_SH, path_); }
@@ -95,13 +98,10 @@ bool PosixReadable::is_linked() const { return status(fd_.get(), path_).st_nlink
 
 void PosixWritable::append(Bytes bytes) {
   poison_.guard([&] {
-    while (!bytes.empty()) {
-      const size_t wanted = std::min(bytes.size(), kTransferBytes);
-      const ssize_t written = retry([&] { return ::write(fd_.get(), bytes.data(), wanted); });
-      if (written == -1) raise_errno(path_, "write");
-      bytes = bytes.subspan(static_cast<size_t>(written));
-      size_ += static_cast<uint64_t>(written);
-    }
+    const ssize_t written = transfer(
+        bytes.size(), [&](size_t done, size_t wanted) { return ::write(fd_.get(), bytes.data() + done, wanted); });
+    require_all(written, bytes, path_);
+    size_ += bytes.size();
   });
 }
 
@@ -161,9 +161,10 @@ PosixLock::~PosixLock() {
 }
 
 void PosixLock::write(Bytes note) {
-  const ssize_t written = retry([&] { return ::pwrite(fd_.get(), note.data(), note.size(), 0); });
-  if (written == -1) raise_errno(path_, "write");
-  if (static_cast<size_t>(written) != note.size()) throw StorageError(ENOSPC, path_, "write");
+  const ssize_t written = transfer(note.size(), [&](size_t done, size_t wanted) {
+    return ::pwrite(fd_.get(), note.data() + done, wanted, static_cast<off_t>(done));
+  });
+  require_all(written, note, path_);
   if (size_ > note.size() && retry([&] { return ::ftruncate(fd_.get(), written); }) == -1)
     raise_errno(path_, "truncate");
   size_ = note.size();

@@ -3,7 +3,6 @@
 
 #include <sys/types.h>
 
-#include <cerrno>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,16 +10,9 @@
 #include "io/bus_error.h"
 #include "io/file.h"
 #include "io/poison.h"
+#include "io/system_call.h"
 
 namespace lamina::posix {
-
-// Repeats a system call that a signal interrupted.
-template <class Call>
-auto retry(Call&& call) {
-  auto result = call();
-  while (result == -1 && errno == EINTR) result = call();
-  return result;
-}
 
 [[noreturn]] void raise_errno(const std::string& path, const char* doing);  // StorageError from errno
 
