@@ -47,6 +47,12 @@ class ConflictError : public Error {
   using Error::Error;
 };
 
+// The collection's migration is at another stage than the one that the step starts from.
+class MigrationStateError : public Error {
+ public:
+  using Error::Error;
+};
+
 class ClosedError : public Error {
  public:
   using Error::Error;

@@ -36,6 +36,8 @@ void translate(std::exception_ptr thrown) {
     raise("NotFoundError", e);
   } catch (const ConflictError& e) {
     raise("ConflictError", e);
+  } catch (const MigrationStateError& e) {
+    raise("MigrationStateError", e);
   } catch (const ClosedError& e) {
     raise("ClosedError", e);
   } catch (const ReadOnlyError& e) {

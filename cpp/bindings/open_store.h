@@ -21,7 +21,8 @@ struct OpenStore {
   const PythonHasher hasher;
   const PythonCodec codec;
   std::shared_ptr<Store> store;
-  // Held shared by a write, whose vectors were measured against the collection of that name; alone by create and drop.
+  // Held shared by a write, whose vectors were measured against the collection of that name; alone by what changes of
+  // what model or dimension that is: create, drop, rename, branch, rollback, migration.
   std::shared_mutex structure;
 };
 

@@ -130,6 +130,7 @@ py::tuple search_many(const View& view, const VectorRows& queries, uint64_t colu
 std::optional<py::tuple> search(const View& view, const SearchArguments& arguments) {
   const auto rows = rows_of(arguments.query, view.spec.metric);
   if (!rows) return std::nullopt;
+  if (arguments.refusal != nullptr) throw ModelMismatchError(arguments.refusal);
   SearchOptions options = options_of(arguments);
   const uint64_t k = parse_k(arguments.k);
   check_query(*rows, view.spec);

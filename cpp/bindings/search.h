@@ -23,6 +23,7 @@ struct SearchArguments {
   int threads = 0;
   const TieOrder* ties = nullptr;
   const IdNames* names = nullptr;  // null: ids are integers
+  const char* refusal = nullptr;   // what a query that needs no conversion is refused with (ModelMismatchError)
 };
 
 // (ids, distances) of a 1-D query, (ids, distances, counts) of a 2-D one; None for a query that must be converted.

@@ -11,7 +11,9 @@
 #include "bindings/ids.h"
 #include "bindings/search.h"
 #include "bindings/spec.h"
+#include "bindings/write_op.h"
 #include "segment/record_segment.h"
+#include "store/generation.h"
 
 namespace lamina {
 namespace {
@@ -57,10 +59,18 @@ class StringIds final : public TieOrder, public IdNames {
   const RecordView& records_;
 };
 
+// Why a query of this model must not be compared with the vectors here; null: it may. No name is the model's name as
+// long as there was never another.
+const char* refusal_of(const CollectionSpec& spec, const std::optional<py::bytes>& fingerprint) {
+  if (!fingerprint) return spec.migration.cut_overs == 0 ? nullptr : "a query needs the name of its model";
+  return parse_fingerprint(*fingerprint) == spec.fingerprint ? nullptr : "the query is of another model";
+}
+
 std::optional<py::tuple> search_snapshot(const PythonSnapshot& self, py::object query, py::object k,
                                          std::optional<int64_t> ef, std::optional<float> recall, bool exact,
-                                         std::optional<int> threads) {
+                                         std::optional<int> threads, const std::optional<py::bytes>& fingerprint) {
   SearchArguments arguments{std::move(query), std::move(k), ef, recall, exact, threads.value_or(0)};
+  arguments.refusal = refusal_of(*self.snapshot->spec, fingerprint);
   if (self.snapshot->records->id_kind == IdKind::kInt) return search(*self.snapshot->vectors, arguments);
   const StringIds ids(*self.snapshot->records);
   arguments.ties = &ids;
@@ -179,6 +189,38 @@ py::dict provenance_at(const PythonSnapshot& self, const Refs& refs) {
     }
   }
   return py::dict("has_vector"_a = present, "made_from"_a = made_from, "embedded_us"_a = embedded);
+}
+
+py::array_t<uint8_t> basis_at(const PythonSnapshot& self, const Refs& refs) {
+  const RecordView& records = *self.snapshot->records;
+  const std::vector<RecordRef> all = from_refs(records, refs);
+  py::array_t<uint8_t> basis({static_cast<py::ssize_t>(all.size()), py::ssize_t{16}});
+  uint8_t* out = basis.mutable_data();
+  const py::gil_scoped_release released;
+  for (const RecordRef where : all) {
+    out = std::ranges::copy(basis_of(records.fields_at(where), *self.snapshot->served), out).out;
+  }
+  return basis;
+}
+
+py::tuple missing(const PythonSnapshot& self) {
+  std::vector<uint64_t> owed, stale;
+  {
+    const py::gil_scoped_release released;
+    for_each_missing(*self.snapshot,
+                     [&](RecordRef where, bool is_stale) { (is_stale ? stale : owed).push_back(to_ref(where)); });
+  }
+  return py::make_tuple(to_array(owed), to_array(stale));
+}
+
+std::optional<PythonSnapshot> other(const PythonSnapshot& self) {
+  if (!self.snapshot->other) return {};
+  return PythonSnapshot{self.open, std::shared_ptr<const Snapshot>(self.snapshot, self.snapshot->other.get())};
+}
+
+py::tuple migration(const PythonSnapshot& self) {
+  const Migration& migration = self.snapshot->spec->migration;
+  return py::make_tuple(name_of(migration.stage), migration.cut_overs, migration.note);
 }
 
 py::tuple vectors_at(const PythonSnapshot& self, const Refs& refs) {
@@ -302,8 +344,12 @@ A *ref* (uint64) names a record of this snapshot, and of no other; NO_REF stands
                              [spec](const PythonSnapshot& self) { return to_bytes(spec(self).fingerprint); })
       .def_property_readonly("model", [spec](const PythonSnapshot& self) { return spec(self).model; })
       .def_property_readonly("settings", [spec](const PythonSnapshot& self) { return spec(self).settings; })
+      .def_property_readonly("migration", &migration, "(stage, cut_overs, note).")
+      .def_property_readonly("vectors", [](const PythonSnapshot& self) { return self.snapshot->vectors->live; })
+      .def("other", &other, "The same records with the second generation, if there is one.")
       .def("__len__", [](const PythonSnapshot& self) { return self.snapshot->records->live; })
       .def("search", &search_snapshot, "query"_a, "k"_a, "ef"_a, "recall"_a, "exact"_a, "threads"_a,
+           "fingerprint"_a = py::none(),
            "As Index.search. Ids of kind \"str\" come as objects; empty slots of a batch are -1 or None.")
       .def("find", &find, "ids"_a, "The ref of each id, or NO_REF.")
       .def("contains", &contains, "id"_a)
@@ -314,6 +360,8 @@ A *ref* (uint64) names a record of this snapshot, and of no other; NO_REF stands
            "Arrays rid, version, created_us, updated_us, content_hash (n, 16); list scope.")
       .def("provenance_at", &provenance_at, "refs"_a,
            "Arrays has_vector, made_from (n, 16), embedded_us; zero where the record has no vector.")
+      .def("basis_at", &basis_at, "refs"_a, "(n, 16): what a vector of each record is to be made from.")
+      .def("missing", &missing, "(refs of the records that are owed a vector, of those whose vector is stale).")
       .def("vectors_at", &vectors_at, "refs"_a,
            "(n, dim) float32 or packed uint8, zero where the record has none, and which ones have one.")
       .def("blocks_at", &blocks_at, "refs"_a,

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "codes/metric.h"
+#include "segment/migration.h"
 
 namespace lamina {
 
@@ -13,7 +14,9 @@ namespace lamina {
 VectorSpec make_spec(uint32_t dim, const std::string& metric, const std::string& dtype, const std::string& codes,
                      uint32_t m, uint32_t ef_construction, uint64_t seed);
 
-std::string name_of(CodeKind codes);  // "none", "i8"
+std::string name_of(CodeKind codes);        // "none", "i8"
+std::string name_of(MigrationStage stage);  // "none", "backfill", "cut over"
+MigrationStage parse_stage(const std::string& name);
 
 // The fields of spec(self) as read-only properties of a bound class.
 template <class Class, class SpecOf>

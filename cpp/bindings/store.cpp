@@ -55,7 +55,7 @@ Specs specs_of(const Store& store, const std::vector<const PythonWriteOp*>& oper
   Specs specs;
   specs.reserve(operations.size());
   for (const PythonWriteOp* operation : operations) {
-    specs.push_back(store.collection(operation->collection())->snapshot()->spec);
+    specs.push_back(operation->spec_in(*store.collection(operation->collection())->snapshot()));
   }
   return specs;
 }
@@ -119,11 +119,12 @@ py::dict stats(const PythonStore& self) {
   }
   py::dict collections;
   for (const StoreStats::OfCollection& one : stats.collections) {
-    collections[py::str(one.name)] =
-        py::dict("records"_a = one.records, "vectors"_a = one.vectors, "owed"_a = one.owed, "stale"_a = one.stale,
-                 "record_segments"_a = one.record_segments, "vector_segments"_a = one.vector_segments,
-                 "head_records"_a = one.head_records, "head_vectors"_a = one.head_vectors,
-                 "dead_records"_a = one.dead_records, "dead_vectors"_a = one.dead_vectors);
+    collections[py::str(one.name)] = py::dict(
+        "records"_a = one.records, "vectors"_a = one.vectors, "owed"_a = one.owed, "stale"_a = one.stale,
+        "record_segments"_a = one.record_segments, "vector_segments"_a = one.vector_segments,
+        "head_records"_a = one.head_records, "head_vectors"_a = one.head_vectors, "dead_records"_a = one.dead_records,
+        "dead_vectors"_a = one.dead_vectors, "other_vectors"_a = one.other_vectors, "other_owed"_a = one.other_owed,
+        "other_stale"_a = one.other_stale);
   }
   return py::dict("version"_a = stats.version, "log_bytes"_a = stats.log_bytes, "record_bytes"_a = stats.record_bytes,
                   "vector_bytes"_a = stats.vector_bytes, "other_bytes"_a = stats.other_bytes,
@@ -158,6 +159,7 @@ void bind_store(py::module_& m) {
   py::class_<PythonStore> store(
       m, "Store", "A store: see cpp/store/store.h for what each call promises. The GIL is released around all work.");
   bind_versions(store);
+  bind_migration(store);
   store
       .def_static("open", &open_store, "path"_a, py::kw_only(), "create"_a, "read_only"_a, "salvage"_a, "durability"_a,
                   "log_limit"_a, "keep_versions_us"_a, "codec"_a)

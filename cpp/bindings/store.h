@@ -13,5 +13,6 @@ struct PythonStore {
 };
 
 void bind_versions(pybind11::class_<PythonStore>& store);  // its methods for older versions
+void bind_migration(pybind11::class_<PythonStore>& store);
 
 }  // namespace lamina

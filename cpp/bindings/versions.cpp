@@ -6,6 +6,7 @@
 #include "bindings/ids.h"
 #include "bindings/snapshot.h"
 #include "bindings/store.h"
+#include "bindings/write_op.h"
 
 namespace lamina {
 namespace {
@@ -50,8 +51,12 @@ void rename(const PythonStore& self, const std::string& from, const std::string&
   self.store().rename_collection(from, to, replace);
 }
 
-uint64_t rollback(const PythonStore& self, const std::string& name, Version version, Tag tag, Time time_us) {
-  return self.store().rollback(name, {version, std::move(tag), time_us});
+uint64_t rollback(const PythonStore& self, const std::string& name, Version version, Tag tag, Time time_us,
+                  const py::bytes& fingerprint) {
+  const Fingerprint model = parse_fingerprint(fingerprint);
+  const py::gil_scoped_release released;
+  const std::unique_lock lock(self.open->structure);
+  return self.store().rollback(name, {version, std::move(tag), time_us}, model);
 }
 
 std::tuple<uint64_t, uint64_t, uint64_t> cleanup(const PythonStore& self, int64_t older_than_us) {
@@ -77,7 +82,8 @@ void bind_versions(py::class_<PythonStore>& store) {
       .def("untag", &untag, "name"_a, "tag"_a, released)
       .def("branch", &branch, "name"_a, "branch"_a, "version"_a, "tag"_a, "time_us"_a, released)
       .def("rename_collection", &rename, "from_name"_a, "to_name"_a, "replace"_a, released)
-      .def("rollback", &rollback, "name"_a, "version"_a, "tag"_a, "time_us"_a, "Returns the new version.", released)
+      .def("rollback", &rollback, "name"_a, "version"_a, "tag"_a, "time_us"_a, "fingerprint"_a,
+           "Returns the new version.")
       .def("purge", &purge, "name"_a, "ids"_a, "(deleted, version).")
       .def("cleanup", &cleanup, "older_than_us"_a, "(files, bytes, pinned).", released);
 }

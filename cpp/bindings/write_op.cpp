@@ -17,9 +17,10 @@ Verb parse_verb(const std::string& name) {
   if (name == "add") return Verb::kAdd;
   if (name == "upsert") return Verb::kUpsert;
   if (name == "update") return Verb::kUpdate;
+  if (name == "backfill") return Verb::kBackfill;
   if (name == "delete") return Verb::kDelete;
   if (name == "clear") return Verb::kClear;
-  throw std::invalid_argument("unknown verb '" + name + "': one of add, upsert, update, delete, clear");
+  throw std::invalid_argument("unknown verb '" + name + "': one of add, upsert, update, backfill, delete, clear");
 }
 
 std::vector<ContentHash> copy_hashes(const std::optional<PythonWriteOp::Uint8Array>& given, size_t rows) {
@@ -62,8 +63,15 @@ PythonWriteOp::PythonWriteOp(Arguments arguments)
       fingerprint_(parse_fingerprint(arguments_.fingerprint)) {
   if (verb_ == Verb::kDelete || verb_ == Verb::kClear) return;
   content_hash_ = copy_hashes(arguments_.content_hash, ids_.size());
+  given_ = ids_.size();
+  if (verb_ == Verb::kBackfill) return;
   fates_ = copy_fates(arguments_.fates, ids_.size(), !arguments_.vectors.is_none());
   given_ = static_cast<size_t>(std::ranges::count(fates_, VectorFate::kGiven));
+}
+
+std::shared_ptr<const CollectionSpec> PythonWriteOp::spec_in(const Snapshot& snapshot) const {
+  const bool other = verb_ == Verb::kBackfill && snapshot.other && snapshot.other->spec->fingerprint == fingerprint_;
+  return other ? snapshot.other->spec : snapshot.spec;
 }
 
 WriteOp PythonWriteOp::resolve(const CollectionSpec& spec) const {

@@ -1,6 +1,7 @@
 // One operation of Store.write, as Python builds it.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -31,6 +32,8 @@ class PythonWriteOp {
   explicit PythonWriteOp(Arguments arguments);
 
   const std::string& collection() const { return arguments_.collection; }
+  // The spec that it is for: a back-fill's is that of the generation of its model, if there is one.
+  std::shared_ptr<const CollectionSpec> spec_in(const Snapshot& snapshot) const;
   // For a collection of this spec; good while this lives. TypeError, DimensionMismatchError, InvalidVectorError,
   // std::invalid_argument.
   WriteOp resolve(const CollectionSpec& spec) const;

@@ -57,20 +57,23 @@ std::optional<LogFrame> parse_frame(Bytes log, const LogHeader& header, uint64_t
 // The first whole frame at or after `offset`: what tells damage from a torn tail.
 std::optional<LogFrame> find_frame(Bytes log, const LogHeader& header, uint64_t offset);
 
-// Rows of one write. Views: to encode, into the caller's memory; decoded, `ids`, `fields` and scopes into vectors that
-// the DecodedOperations owns, `columns` and `vectors` into the payload (8-byte aligned if the log is), as `settings`.
-struct PutOperation {
-  uint64_t collection = 0;
-  Ids ids;
-  std::span<const RecordFields> fields;  // one a row; `version` is the frame's
-  std::span<const VectorFate> fates;     // one a row
-  Bytes columns;                         // one sealed block of ids.size() rows
-  // Of the rows that are kGiven, in order:
+// Rows of vectors that one model made.
+struct GivenVectors {
   Fingerprint fingerprint{};
   uint32_t dim = 0;
   DType dtype = DType::kF32;
   std::span<const Provenance> provenance;
   Bytes vectors;  // provenance.size() rows
+};
+
+// Rows of one write. Views: to encode, into the caller's memory; decoded, `ids`, `fields` and scopes into vectors that
+// the DecodedOperations owns, `columns` and `vectors` into the payload (8-byte aligned if the log is), as `settings`.
+struct PutOperation : GivenVectors {  // of the rows that are kGiven, in order
+  uint64_t collection = 0;
+  Ids ids;
+  std::span<const RecordFields> fields;  // one a row; `version` is the frame's
+  std::span<const VectorFate> fates;     // one a row
+  Bytes columns;                         // one sealed block of ids.size() rows
 };
 
 struct DeleteOperation {
@@ -84,7 +87,13 @@ struct SettingsOperation {
   std::string_view settings;
 };
 
-using Operation = std::variant<PutOperation, DeleteOperation, SettingsOperation>;
+// Vectors of records that are there, for the generation of their model. A view, as PutOperation.
+struct VectorsOperation : GivenVectors {
+  uint64_t collection = 0;
+  std::span<const uint64_t> rids;  // one a row
+};
+
+using Operation = std::variant<PutOperation, DeleteOperation, SettingsOperation, VectorsOperation>;
 
 std::vector<std::byte> encode_operations(std::span<const Operation> operations);
 

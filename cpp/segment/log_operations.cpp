@@ -9,7 +9,8 @@
 namespace lamina {
 namespace {
 
-enum class OperationKind : uint8_t { kPut = 1, kDelete = 2, kSettings = 3 };  // the order of Operation's alternatives
+// The order of Operation's alternatives.
+enum class OperationKind : uint8_t { kPut = 1, kDelete = 2, kSettings = 3, kVectors = 4 };
 constexpr size_t kOperationHeaderBytes = 24;
 constexpr size_t kLeastRowBytes = 8 + 8 + 8 + 16 + 4 + 4 + 1;
 constexpr uint32_t kMaxDim = 65536;
@@ -39,18 +40,18 @@ void write_scopes(ByteWriter& out, std::span<const RecordFields> fields) {
   out.align(8);
 }
 
-void write_vectors(ByteWriter& out, const PutOperation& put) {
-  out.u32(static_cast<uint32_t>(put.provenance.size()));
-  if (put.provenance.empty()) {
+void write_vectors(ByteWriter& out, const GivenVectors& given) {
+  out.u32(static_cast<uint32_t>(given.provenance.size()));
+  if (given.provenance.empty()) {
     out.u32(0);
     return;
   }
-  out.u32(put.dim);
-  write_array(out, put.fingerprint);
-  out.u8(static_cast<uint8_t>(put.dtype));
+  out.u32(given.dim);
+  write_array(out, given.fingerprint);
+  out.u8(static_cast<uint8_t>(given.dtype));
   write_zeros(out, 7);
-  out.bytes(std::as_bytes(put.provenance));
-  out.bytes(put.vectors);
+  out.bytes(std::as_bytes(given.provenance));
+  out.bytes(given.vectors);
 }
 
 void write_body(ByteWriter& out, const PutOperation& put) {
@@ -80,6 +81,13 @@ void write_body(ByteWriter& out, const DeleteOperation& erase) {
 void write_body(ByteWriter& out, const SettingsOperation& settings) {
   out.string(settings.settings);
   out.align(8);
+}
+
+void write_body(ByteWriter& out, const VectorsOperation& vectors) {
+  out.u32(static_cast<uint32_t>(vectors.rids.size()));
+  out.u32(0);
+  out.bytes(std::as_bytes(vectors.rids));
+  write_vectors(out, vectors);
 }
 
 }  // namespace
@@ -184,26 +192,27 @@ struct OperationDecoder {
     return given;
   }
 
-  void vectors(PutOperation& put, uint64_t given) {
+  void vectors(GivenVectors& given, uint64_t expected) {
     const uint32_t count = in.u32();
-    if (count != given) in.corrupt(std::to_string(given) + " vectors, as the fates say", std::to_string(count));
-    put.dim = in.u32();
+    if (count != expected) in.corrupt(std::to_string(expected) + " vectors", std::to_string(count));
+    given.dim = in.u32();
     if (count == 0) {
-      if (put.dim != 0) in.corrupt("zero", std::to_string(put.dim));
+      if (given.dim != 0) in.corrupt("zero", std::to_string(given.dim));
       return;
     }
-    put.fingerprint = read_array<32, uint8_t>(in);
+    given.fingerprint = read_array<32, uint8_t>(in);
     const uint8_t dtype = in.u8();
     if (dtype > static_cast<uint8_t>(DType::kBits)) too_new(in.file(), "dtype " + std::to_string(dtype));
-    put.dtype = static_cast<DType>(dtype);
-    if (dtype == 0 || put.dim == 0 || put.dim > kMaxDim || (put.dtype == DType::kBits && put.dim % 8 != 0)) {
-      in.corrupt("a dim and a dtype", std::to_string(put.dim) + " and " + std::to_string(dtype));
+    given.dtype = static_cast<DType>(dtype);
+    if (dtype == 0 || given.dim == 0 || given.dim > kMaxDim || (given.dtype == DType::kBits && given.dim % 8 != 0)) {
+      in.corrupt("a dim and a dtype", std::to_string(given.dim) + " and " + std::to_string(dtype));
     }
     read_zeros(in, 7);
     storage.provenance = values<Provenance>(count);
-    put.provenance = storage.provenance;
-    put.vectors = in.bytes(uint64_t{count} * vector_bytes(put.dim, put.dtype));
-    if (first_not_finite(put.vectors, put.dtype) != kAllFinite) in.corrupt("numbers in the vectors", "NaN or infinity");
+    given.provenance = storage.provenance;
+    given.vectors = in.bytes(uint64_t{count} * vector_bytes(given.dim, given.dtype));
+    if (first_not_finite(given.vectors, given.dtype) != kAllFinite)
+      in.corrupt("numbers in the vectors", "NaN or infinity");
   }
 
   PutOperation put(uint64_t collection, uint64_t version) {
@@ -225,12 +234,20 @@ struct OperationDecoder {
     return put;
   }
 
-  DeleteOperation erase(uint64_t collection) {
+  std::span<const uint64_t> rids() {
     const uint32_t count = read_count(in, sizeof(uint64_t));
     read_zeros(in, 4);
     storage.rids = values<uint64_t>(count);
     expect_unique(storage.rids, "rid");
-    return {collection, storage.rids};
+    return storage.rids;
+  }
+
+  VectorsOperation backfill(uint64_t collection) {
+    VectorsOperation operation;
+    operation.collection = collection;
+    operation.rids = rids();
+    vectors(operation, operation.rids.size());
+    return operation;
   }
 
   SettingsOperation settings(uint64_t collection) {
@@ -241,8 +258,9 @@ struct OperationDecoder {
 
   Operation read(OperationKind kind, uint64_t collection, uint64_t version) {
     if (kind == OperationKind::kPut) return put(collection, version);
-    if (kind == OperationKind::kDelete) return erase(collection);
-    return settings(collection);
+    if (kind == OperationKind::kDelete) return DeleteOperation{collection, rids()};
+    if (kind == OperationKind::kSettings) return settings(collection);
+    return backfill(collection);
   }
 };
 
@@ -257,7 +275,7 @@ void for_each_operation(const LogFrame& frame, const std::string& file, Fn&& fn)
   for (uint32_t i = 0; i < count; ++i) {
     const uint8_t kind = in.u8();
     if (kind == 0) in.corrupt("a kind of operation", "0");
-    if (kind > static_cast<uint8_t>(OperationKind::kSettings)) too_new(file, "log operation " + std::to_string(kind));
+    if (kind > static_cast<uint8_t>(OperationKind::kVectors)) too_new(file, "log operation " + std::to_string(kind));
     read_zeros(in, 7);
     const uint64_t collection = in.u64();
     const uint64_t length = in.u64();

@@ -40,6 +40,33 @@ Generation read_generation(ByteReader& in) {
   return generation;
 }
 
+constexpr uint16_t kMigrationTag = 1;
+
+Extensions with_migration(const Manifest& manifest) {
+  if (manifest.migration == Migration{}) return manifest.extensions;
+  ByteWriter out;
+  out.u8(static_cast<uint8_t>(manifest.migration.stage));
+  write_zeros(out, 7);
+  out.u64(manifest.migration.cut_overs);
+  out.string(manifest.migration.note);
+  Extensions all = manifest.extensions;
+  all.insert(all.begin(), {kMigrationTag, out.take()});
+  return all;
+}
+
+Migration read_migration(Bytes bytes, const std::string& file, uint64_t offset) {
+  ByteReader in(bytes, file, offset);
+  Migration migration;
+  const uint8_t stage = in.u8();
+  if (stage > static_cast<uint8_t>(MigrationStage::kCutOver)) too_new(file, "migration stage " + std::to_string(stage));
+  migration.stage = static_cast<MigrationStage>(stage);
+  read_zeros(in, 7);
+  migration.cut_overs = in.u64();
+  migration.note = in.string();
+  in.expect_end();
+  return migration;
+}
+
 }  // namespace
 
 void write_segment_ref(ByteWriter& out, const SegmentRef& ref) {
@@ -79,7 +106,7 @@ std::vector<std::byte> encode_manifest(const Manifest& manifest) {
   write_segments(payload, manifest.records);
   payload.u32(static_cast<uint32_t>(manifest.generations.size()));
   for (const Generation& generation : manifest.generations) write_generation(payload, generation);
-  write_extensions(payload, manifest.extensions);
+  write_extensions(payload, with_migration(manifest));
   return seal_document(DocumentKind::kManifest, payload.view());
 }
 
@@ -100,6 +127,10 @@ Manifest decode_manifest(const Document& document, const std::string& file) {
   for (Generation& generation : manifest.generations) generation = read_generation(in);
   manifest.extensions = read_extensions(in);
   in.expect_end();
+  if (!manifest.extensions.empty() && manifest.extensions.front().tag == kMigrationTag) {
+    manifest.migration = read_migration(manifest.extensions.front().bytes, file, document.offset);
+    manifest.extensions.erase(manifest.extensions.begin());
+  }
   return manifest;
 }
 

@@ -7,6 +7,7 @@
 
 #include "codes/metric.h"
 #include "segment/document.h"
+#include "segment/migration.h"
 #include "segment/record.h"
 
 namespace lamina {
@@ -39,6 +40,7 @@ struct Manifest {
   std::string settings;  // the caller's own bytes
   std::vector<SegmentRef> records;
   std::vector<Generation> generations;  // the first is served
+  Migration migration;                  // written as an extension, if it is not the default
   Extensions extensions;
 };
 

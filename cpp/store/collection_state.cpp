@@ -17,7 +17,31 @@ std::shared_ptr<const CollectionSpec> spec_of(const Manifest& manifest) {
   spec->fingerprint = served.fingerprint;
   spec->model = served.model;
   spec->settings = manifest.settings;
+  spec->migration = manifest.migration;
   return spec;
+}
+
+Generation generation_as(const CollectionSpec& spec) {
+  Generation generation;
+  generation.fingerprint = spec.fingerprint;
+  generation.model = spec.model;
+  generation.spec = spec.vectors;
+  return generation;
+}
+
+void require_generations(const Manifest& manifest, const std::string& file) {
+  const std::vector<Generation>& all = manifest.generations;
+  if (all.empty()) throw CorruptionError(file, 0, "a generation", "none");
+  if (all.size() > 2) too_new(file, "a third generation");
+  for (const Generation& one : all) {
+    if (!one.field.empty()) too_new(file, "a named field");
+  }
+  if ((all.size() == 2) != (manifest.migration.stage != MigrationStage::kNone)) {
+    throw CorruptionError(file, 0, "two generations in a migration, and else one", std::to_string(all.size()));
+  }
+  if (all.size() == 2 && all[0].fingerprint == all[1].fingerprint) {
+    throw CorruptionError(file, 0, "generations of two models", "two of the same");
+  }
 }
 
 void require_known(const Manifest& manifest, const std::string& file, uint64_t id, uint64_t version) {
@@ -27,9 +51,7 @@ void require_known(const Manifest& manifest, const std::string& file, uint64_t i
   if (manifest.version > version) {
     throw CorruptionError(file, 0, "at most version " + std::to_string(version), std::to_string(manifest.version));
   }
-  if (manifest.generations.empty()) throw CorruptionError(file, 0, "a generation", "none");
-  if (manifest.generations.size() > 1) too_new(file, "a second generation");
-  if (!manifest.generations.front().field.empty()) too_new(file, "a named field");
+  require_generations(manifest, file);
 }
 
 }  // namespace
@@ -89,7 +111,6 @@ CollectionState::CollectionState(uint64_t new_id, const std::string& name, const
       spec(std::make_shared<const CollectionSpec>(new_spec)),
       records(
           std::make_unique<RecordSet>(new_spec.id_kind.value_or(IdKind::kInt), std::vector<RecordView::SealedPart>())),
-      vectors(std::make_unique<VectorSet>(new_spec.vectors)),
       files_(nullptr),
       opened_(true) {
   manifest.name = name;
@@ -97,11 +118,9 @@ CollectionState::CollectionState(uint64_t new_id, const std::string& name, const
   manifest.id_kind = spec->id_kind;
   manifest.version = version;
   manifest.settings = spec->settings;
-  Generation served;
-  served.fingerprint = spec->fingerprint;
-  served.model = spec->model;
-  served.spec = spec->vectors;
-  manifest.generations.push_back(std::move(served));
+  manifest.migration = spec->migration;
+  manifest.generations.push_back(generation_as(*spec));
+  vectors.push_back(std::make_unique<VectorSet>(spec->vectors));
 }
 
 void CollectionState::open() {
@@ -141,12 +160,22 @@ void CollectionState::open_files() {
   }
   records = std::make_unique<RecordSet>(manifest.id_kind.value_or(IdKind::kInt), std::move(record_parts));
 
-  std::vector<View::SealedPart> vector_parts;
-  for (const SegmentRef& ref : served().segments) {
-    const auto segment = files_->vectors(ref, served());
-    vector_parts.push_back({std::shared_ptr<const Part>(segment, &segment->part()), files_->deleted(ref)});
+  vectors.clear();
+  for (const Generation& generation : manifest.generations) {
+    std::vector<View::SealedPart> vector_parts;
+    for (const SegmentRef& ref : generation.segments) {
+      const auto segment = files_->vectors(ref, generation);
+      vector_parts.push_back({std::shared_ptr<const Part>(segment, &segment->part()), files_->deleted(ref)});
+    }
+    vectors.push_back(std::make_unique<VectorSet>(generation.spec, std::move(vector_parts)));
   }
-  vectors = std::make_unique<VectorSet>(served().spec, std::move(vector_parts));
+}
+
+std::optional<size_t> CollectionState::generation_of(const Fingerprint& fingerprint) const {
+  for (size_t i = 0; i < manifest.generations.size(); ++i) {
+    if (manifest.generations[i].fingerprint == fingerprint) return i;
+  }
+  return {};
 }
 
 void CollectionState::take(LogFrames log) {
@@ -185,7 +214,17 @@ std::shared_ptr<const Snapshot> CollectionState::snapshot() const {
   snapshot->version = version;
   snapshot->spec = spec;
   snapshot->records = records->view();
-  snapshot->vectors = vectors->view();
+  snapshot->vectors = snapshot->served = served_vectors().view();
+  if (vectors.size() == 1) return snapshot;
+  auto other = std::make_shared<Snapshot>(*snapshot);
+  auto other_spec = std::make_shared<CollectionSpec>(*spec);
+  const Generation& second = manifest.generations[1];
+  other_spec->vectors = second.spec;
+  other_spec->fingerprint = second.fingerprint;
+  other_spec->model = second.model;
+  other->spec = std::move(other_spec);
+  other->vectors = vectors[1]->view();
+  snapshot->other = std::move(other);
   return snapshot;
 }
 
@@ -225,7 +264,7 @@ void adopt_rows(CollectionState& to, const CollectionState& from) {
   to.served().segments = from.served().segments;
   to.next_rid = to.manifest.next_rid = std::max(to.next_rid, from.next_rid);
   to.records = std::make_unique<RecordSet>(to.spec->id_kind.value_or(IdKind::kInt), from.records->view()->parts);
-  to.vectors = std::make_unique<VectorSet>(to.spec->vectors, from.vectors->view()->parts);
+  to.vectors.front() = std::make_unique<VectorSet>(to.spec->vectors, from.served_vectors().view()->parts);
 }
 
 }  // namespace lamina

@@ -97,20 +97,24 @@ struct CollectionState : std::enable_shared_from_this<CollectionState> {
   // REQUIRES of all below: opened().
   std::shared_ptr<const CollectionSpec> spec;
   std::unique_ptr<RecordSet> records;  // its parts are manifest.records, in order
-  // Its parts are those of the first generation, in order, and then those in memory: of heads that are being sealed.
-  std::unique_ptr<VectorSet> vectors;
+  // One a generation, in the manifest's order. The parts of each are its segments, in order, and then those in memory:
+  // of heads that are being sealed.
+  std::vector<std::unique_ptr<VectorSet>> vectors;
   Manifest manifest;  // as published; `version`: frames up to it are in the segments
   uint64_t next_rid = 0;
 
   const Generation& served() const { return manifest.generations.front(); }
   Generation& served() { return manifest.generations.front(); }
+  VectorSet& served_vectors() const { return *vectors.front(); }
+  std::optional<size_t> generation_of(const Fingerprint& fingerprint) const;
+  // What the sets hold now, be it shown or not.
+  std::shared_ptr<const Snapshot> snapshot() const;
   bool unsealed() const { return last_frame > manifest.version; }
   void set_settings(std::string_view settings);
   void decide_id_kind(IdKind kind);  // unless it is decided
 
  private:
   void open_files();
-  std::shared_ptr<const Snapshot> snapshot() const;
 
   OpenFiles* const files_;
   std::mutex opening_;  // guards both below, and all above until it is opened
@@ -126,8 +130,8 @@ using Collections = std::map<uint64_t, std::shared_ptr<CollectionState>>;  // by
 std::shared_ptr<CollectionState> open_empty(OpenFiles& files, const Root::Collection& entry);
 // What `entry` of a root means, opened. CorruptionError, FormatVersionError.
 std::shared_ptr<CollectionState> open_collection(OpenFiles& files, const Root::Collection& entry);
-// Gives `to` the rows of `from`, whose manifest has all of them, and leaves its rids unused. `to.manifest` is changed,
-// and still to be published.
+// Gives `to` the records of `from` and its served vectors; the manifest of `from` has all of them. Its rids stay
+// unused. `to.manifest` is changed, and still to be published.
 void adopt_rows(CollectionState& to, const CollectionState& from);
 
 }  // namespace lamina

@@ -15,8 +15,10 @@ constexpr auto kSyncInterval = std::chrono::seconds(1);
 
 // What applying reads is looked at before anything is written: damage there refuses the write, and no more.
 void check_rids(const CollectionState& collection) {
-  for (const View::SealedPart& sealed : collection.vectors->view()->parts) {
-    if (sealed.part->guard != nullptr) sealed.part->guard->check_rids();
+  for (const auto& generation : collection.vectors) {
+    for (const View::SealedPart& sealed : generation->view()->parts) {
+      if (sealed.part->guard != nullptr) sealed.part->guard->check_rids();
+    }
   }
   for (const RecordView::SealedPart& sealed : collection.records->view()->parts) (*sealed.segment)->rids();
 }

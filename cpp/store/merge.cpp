@@ -67,21 +67,31 @@ bool replace_refs(std::vector<SegmentRef>& segments, const std::vector<SegmentRe
 }  // namespace
 
 MergePlan plan_upkeep(const CollectionState& collection) {
-  const auto vectors = collection.vectors->view();
-  const std::vector<SegmentSize> sizes = sizes_of(collection.served().segments, *vectors);
-  const uint64_t head_live = vectors->head_rows - vectors->head_deleted.count();
-  return {choose_merge(sizes_of(collection.manifest.records, *collection.records->view())), choose_merge(sizes),
-          head_is_due(sizes, head_live)};
+  MergePlan plan;
+  plan.records = choose_merge(sizes_of(collection.manifest.records, *collection.records->view()));
+  for (size_t g = 0; g < collection.vectors.size(); ++g) {
+    const auto vectors = collection.vectors[g]->view();
+    const std::vector<SegmentSize> sizes = sizes_of(collection.manifest.generations[g].segments, *vectors);
+    const uint64_t head_live = vectors->head_rows - vectors->head_deleted.count();
+    plan.seals |= head_is_due(sizes, head_live);
+    if (!plan.vectors.empty()) continue;
+    plan.vectors = choose_merge(sizes);
+    plan.generation = plan.vectors.empty() ? 0 : g;
+  }
+  return plan;
 }
 
-MergePlan plan_optimize(const CollectionState& collection) {
+MergePlan plan_optimize(const CollectionState& collection, size_t generation) {
   MergePlan plan;
-  const auto vectors = collection.vectors->view();
-  const std::vector<SegmentSize> vector_sizes = sizes_of(collection.served().segments, *vectors);
-  const std::vector<SegmentSize> record_sizes = sizes_of(collection.manifest.records, *collection.records->view());
+  if (generation >= collection.vectors.size()) return plan;
+  plan.generation = generation;
+  const auto vectors = collection.vectors[generation]->view();
+  const std::vector<SegmentSize> sizes = sizes_of(collection.manifest.generations[generation].segments, *vectors);
   // As it was sealed: neither ordered nor measured.
-  const bool raw = vector_sizes.size() == 1 && vectors->parts[0].part->calibration.points.empty();
-  if (raw || improvable(vector_sizes)) plan.vectors = all_of(vector_sizes);
+  const bool raw = sizes.size() == 1 && vectors->parts[0].part->calibration.points.empty();
+  if (raw || improvable(sizes)) plan.vectors = all_of(sizes);
+  if (generation > 0) return plan;
+  const std::vector<SegmentSize> record_sizes = sizes_of(collection.manifest.records, *collection.records->view());
   if (improvable(record_sizes)) plan.records = all_of(record_sizes);
   return plan;
 }
@@ -93,14 +103,15 @@ Merge::Merge(Workshop& shop, std::shared_ptr<CollectionState> collection, const 
       manifest_before_(collection_->manifest),
       version_before_(collection_->version),
       records_before_(parts_of(*collection_->records->view(), plan.records)),
-      vectors_before_(parts_of(*collection_->vectors->view(), plan.vectors)),
+      vectors_before_(parts_of(*vector_set().view(), plan.vectors)),
       added_(shop.open, shop.numbers),
       files_(shop.open, added_, shop.codec) {}
 
 void Merge::build(int threads) {
   if (!plan_.records.empty()) records_ = files_.write_records(records_before_);
   if (plan_.vectors.empty() || vectors_before_.live == 0) return;
-  vectors_ = files_.write_vectors(VectorSet::merge(vectors_before_, threads), manifest_before_.generations.front());
+  vectors_ =
+      files_.write_vectors(VectorSet::merge(vectors_before_, threads), manifest_before_.generations[plan_.generation]);
 }
 
 // What died since the merge took its view is in the log behind the manifest's version, and dies again when that is
@@ -110,9 +121,10 @@ bool Merge::publish() {
   if (found == shop_.collections.end() || found->second != collection_) return false;
   Manifest manifest = collection_->manifest;
   const std::vector<SegmentRef> records_gone = refs_of(manifest_before_.records, plan_.records);
-  const std::vector<SegmentRef> vectors_gone = refs_of(manifest_before_.generations.front().segments, plan_.vectors);
+  const std::vector<SegmentRef> vectors_gone =
+      refs_of(manifest_before_.generations[plan_.generation].segments, plan_.vectors);
   if (!replace_refs(manifest.records, records_gone, records_)) return false;
-  if (!replace_refs(manifest.generations.front().segments, vectors_gone, vectors_)) return false;
+  if (!replace_refs(manifest.generations[plan_.generation].segments, vectors_gone, vectors_)) return false;
   const bool sealed_since = manifest.version != manifest_before_.version;
   if (sealed_since) write_died_since(manifest);
   Root root = shop_.ledger.next_root(false);
@@ -124,7 +136,7 @@ bool Merge::publish() {
     collection_->manifest = std::move(manifest);
     collection_->manifest_ref = ref;
     if (!plan_.records.empty()) collection_->records->replace_parts(records_before_, records_.opened);
-    if (!plan_.vectors.empty()) collection_->vectors->replace_parts(vectors_before_, vectors_.opened);
+    if (!plan_.vectors.empty()) vector_set().replace_parts(vectors_before_, vectors_.opened);
     collection_->show();
   } catch (...) {  // no memory
     shop_.ledger.poison("merged segments could not take their place in memory");
@@ -138,9 +150,9 @@ void Merge::write_died_since(Manifest& manifest) {
     if (!records_.opened || ref.file != records_.ref.file) continue;
     files_.write_deleted(ref, collection_->records->died_since(records_before_, *records_.opened));
   }
-  for (SegmentRef& ref : manifest.generations.front().segments) {
+  for (SegmentRef& ref : manifest.generations[plan_.generation].segments) {
     if (!vectors_.opened || ref.file != vectors_.ref.file) continue;
-    files_.write_deleted(ref, collection_->vectors->died_since(vectors_before_, *vectors_.opened));
+    files_.write_deleted(ref, vector_set().died_since(vectors_before_, *vectors_.opened));
   }
 }
 

@@ -18,7 +18,8 @@ Bitmap with(const Bitmap& bitmap, const std::vector<uint32_t>& rows) {
 }  // namespace
 
 bool Purge::Opened::any() const {
-  return std::ranges::count(has_records, true) + std::ranges::count(has_vectors, true) > 0;
+  const auto has = [](const OfGeneration& one) { return std::ranges::count(one.has, true) > 0; };
+  return std::ranges::count(has_records, true) > 0 || std::ranges::any_of(vectors, has);
 }
 
 Purge::Opened Purge::open(const Manifest& manifest) {
@@ -36,15 +37,17 @@ Purge::Opened Purge::open(const Manifest& manifest) {
     opened.has_records.push_back(!rows.empty());
     opened.records.push_back({segment, with(open_.deleted(ref), rows)});
   }
-  const Generation& served = manifest.generations.front();
-  for (const SegmentRef& ref : served.segments) mark_vectors(opened, ref, served, rids);
+  for (const Generation& generation : manifest.generations) {
+    opened.vectors.emplace_back();
+    for (const SegmentRef& ref : generation.segments) mark_vectors(opened, ref, generation, rids);
+  }
   return opened;
 }
 
 // Rows of these rids, and dead ones whose record is no longer there to say whose they were.
-void Purge::mark_vectors(Opened& opened, const SegmentRef& ref, const Generation& served,
+void Purge::mark_vectors(Opened& opened, const SegmentRef& ref, const Generation& generation,
                          const std::set<uint64_t>& rids) {
-  const auto segment = open_.vectors(ref, served);
+  const auto segment = open_.vectors(ref, generation);
   const Part& part = segment->part();
   if (part.guard != nullptr) part.guard->check_index();
   const Bitmap dead = open_.deleted(ref);
@@ -58,8 +61,8 @@ void Purge::mark_vectors(Opened& opened, const SegmentRef& ref, const Generation
     if (rids.contains(part.rids[row])) rows.push_back(row);
     has |= dead.test(row) && !has_record(part.rids[row]);
   }
-  opened.has_vectors.push_back(has || !rows.empty());
-  opened.vectors.push_back({std::shared_ptr<const Part>(segment, &part), with(dead, rows)});
+  opened.vectors.back().has.push_back(has || !rows.empty());
+  opened.vectors.back().parts.push_back({std::shared_ptr<const Part>(segment, &part), with(dead, rows)});
 }
 
 bool Purge::is_in(const Root& root) {
@@ -119,14 +122,15 @@ SegmentRef* Purge::rewritten_records(const SegmentRef& ref, const RecordView::Se
   return at->second ? &*at->second : nullptr;
 }
 
-SegmentRef* Purge::rewritten_vectors(const SegmentRef& ref, const View::SealedPart& part, const Generation& served) {
+SegmentRef* Purge::rewritten_vectors(const SegmentRef& ref, const View::SealedPart& part,
+                                     const Generation& generation) {
   const auto [at, fresh] = vectors_.try_emplace(Source{ref.file.number, number_of_bitmap(ref)});
   if (fresh) {
     View view;
-    view.spec = served.spec;
+    view.spec = generation.spec;
     view.parts = {part};
     view.live = part.part->rows - part.deleted.count();
-    if (view.live > 0) at->second = files_.write_vectors(VectorSet::rebuild(view, 0), served).ref;
+    if (view.live > 0) at->second = files_.write_vectors(VectorSet::rebuild(view, 0), generation).ref;
   }
   return at->second ? &*at->second : nullptr;
 }
@@ -144,13 +148,15 @@ std::optional<Manifest> Purge::without(const Manifest& manifest) {
       next.records.push_back(*written);
     }
   }
-  Generation& served = next.generations.front();
-  const std::vector<SegmentRef> before = std::exchange(served.segments, {});
-  for (size_t i = 0; i < before.size(); ++i) {
-    if (!opened.has_vectors[i]) {
-      served.segments.push_back(before[i]);
-    } else if (const SegmentRef* written = rewritten_vectors(before[i], opened.vectors[i], served)) {
-      served.segments.push_back(*written);
+  for (size_t g = 0; g < next.generations.size(); ++g) {
+    Generation& generation = next.generations[g];
+    const std::vector<SegmentRef> before = std::exchange(generation.segments, {});
+    for (size_t i = 0; i < before.size(); ++i) {
+      if (!opened.vectors[g].has[i]) {
+        generation.segments.push_back(before[i]);
+      } else if (const auto* written = rewritten_vectors(before[i], opened.vectors[g].parts[i], generation)) {
+        generation.segments.push_back(*written);
+      }
     }
   }
   return next;

@@ -33,16 +33,21 @@ class Purge {
   // What a manifest names, opened, with the rows that are to go: the dead, and those of the ids.
   struct Opened {
     std::vector<RecordView::SealedPart> records;
-    std::vector<View::SealedPart> vectors;
-    std::vector<bool> has_records, has_vectors;  // one a segment: has rows of the ids
+    std::vector<bool> has_records;  // one a segment: has rows of the ids
+    struct OfGeneration {
+      std::vector<View::SealedPart> parts;
+      std::vector<bool> has;
+    };
+    std::vector<OfGeneration> vectors;
     bool any() const;
   };
   Opened open(const Manifest& manifest);
-  void mark_vectors(Opened& opened, const SegmentRef& ref, const Generation& served, const std::set<uint64_t>& rids);
+  void mark_vectors(Opened& opened, const SegmentRef& ref, const Generation& generation,
+                    const std::set<uint64_t>& rids);
   bool is_in_manifest(const FileRef& manifest);
   bool is_in_log(const Root& root);
   SegmentRef* rewritten_records(const SegmentRef& ref, const RecordView::SealedPart& part, IdKind id_kind);
-  SegmentRef* rewritten_vectors(const SegmentRef& ref, const View::SealedPart& part, const Generation& served);
+  SegmentRef* rewritten_vectors(const SegmentRef& ref, const View::SealedPart& part, const Generation& generation);
 
   using Written = std::optional<SegmentRef>;     // none: no row was left
   using Source = std::pair<uint64_t, uint64_t>;  // numbers of a segment and of its bitmap

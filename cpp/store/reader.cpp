@@ -167,7 +167,11 @@ void Reader::sync() { refuse(); }
 void Reader::rename_collection(const std::string&, const std::string&, bool) { refuse(); }
 uint64_t Reader::tag(const std::string&, const std::string&, const VersionRef&) { refuse(); }
 void Reader::untag(const std::string&, const std::string&) { refuse(); }
-uint64_t Reader::rollback(const std::string&, const VersionRef&) { refuse(); }
+uint64_t Reader::rollback(const std::string&, const VersionRef&, const Fingerprint&) { refuse(); }
+uint64_t Reader::begin_migration(const std::string&, const CollectionSpec&) { refuse(); }
+uint64_t Reader::exchange(const std::string&, const Exchange&) { refuse(); }
+uint64_t Reader::end_migration(const std::string&, MigrationStage) { refuse(); }
+uint64_t Reader::note_migration(const std::string&, const std::string&) { refuse(); }
 std::shared_ptr<Collection> Reader::branch(const std::string&, const std::string&, const VersionRef&) { refuse(); }
 PurgeReport Reader::purge(const std::string&, const Ids&) { refuse(); }
 CleanupReport Reader::cleanup(int64_t) { refuse(); }

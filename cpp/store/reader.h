@@ -31,7 +31,11 @@ class Reader final : public Store {
   void untag(const std::string& name, const std::string& tag) override;
   std::shared_ptr<Collection> branch(const std::string& name, const std::string& branch,
                                      const VersionRef& wanted) override;
-  uint64_t rollback(const std::string& name, const VersionRef& wanted) override;
+  uint64_t rollback(const std::string& name, const VersionRef& wanted, const Fingerprint& model) override;
+  uint64_t begin_migration(const std::string& name, const CollectionSpec& to) override;
+  uint64_t exchange(const std::string& name, const Exchange& exchange) override;
+  uint64_t end_migration(const std::string& name, MigrationStage stage) override;
+  uint64_t note_migration(const std::string& name, const std::string& note) override;
   PurgeReport purge(const std::string& name, const Ids& ids) override;
   CleanupReport cleanup(int64_t older_than_us) override;
   void sync() override;

@@ -29,51 +29,112 @@ NewRecords new_records(const PutOperation& operation) {
   return {operation.ids, operation.fields, {operation.columns.begin(), operation.columns.end()}};
 }
 
-void put_vectors(VectorSet& vectors, const PutOperation& operation, int threads) {
+bool has_nothing(const PutOperation& operation, size_t row) {
+  return operation.fates[row] == VectorFate::kNone && operation.fields[row].content_hash == ContentHash{};
+}
+
+void put_vectors(CollectionState& collection, const PutOperation& operation, int threads) {
+  VectorSet& vectors = collection.served_vectors();
   std::vector<uint64_t> rids;
   std::vector<int64_t> ids;
-  std::vector<uint64_t> erased;
+  std::vector<uint64_t> erased, emptied;
   for_each_row(operation, [&](size_t row, size_t) {
     if (operation.fates[row] == VectorFate::kNone) erased.push_back(operation.fields[row].rid);
+    if (has_nothing(operation, row)) emptied.push_back(operation.fields[row].rid);
     if (operation.fates[row] != VectorFate::kGiven) return;
     rids.push_back(operation.fields[row].rid);
     if (operation.ids.kind == IdKind::kInt) ids.push_back(operation.ids.ints[row]);
   });
   if (!erased.empty()) vectors.erase(erased);
+  if (!emptied.empty() && collection.vectors.size() > 1) collection.vectors[1]->erase(emptied);
   if (rids.empty()) return;
   vectors.add({rids.size(), operation.vectors.data(), rids.data(), ids.empty() ? nullptr : ids.data(),
                operation.provenance.data()},
               threads);
 }
 
+void fill(CollectionState& collection, const VectorsOperation& operation, int threads) {
+  std::vector<int64_t> ids;
+  const auto records = collection.records->view();
+  for (const uint64_t rid : operation.rids) {
+    if (records->id_kind == IdKind::kInt) ids.push_back(std::get<int64_t>(records->id_at(records->find_rid(rid))));
+  }
+  VectorSet& vectors = *collection.vectors[collection.generation_of(operation.fingerprint).value()];
+  vectors.add({operation.rids.size(), operation.vectors.data(), operation.rids.data(),
+               ids.empty() ? nullptr : ids.data(), operation.provenance.data()},
+              threads);
+}
+
+// What becomes of the vectors of one generation: rows that are given one, and rows that lose theirs. Only what is
+// newest of a rid counts.
+class VectorChanges {
+ public:
+  void give(uint64_t rid, std::optional<int64_t> id, const GivenVectors& from, size_t at) {
+    note({rid, id, &from, at});
+  }
+  void erase(uint64_t rid) { note({rid, {}, nullptr, 0}); }
+  void apply(VectorSet& vectors) const;
+
+ private:
+  struct Row {
+    uint64_t rid;
+    std::optional<int64_t> id;
+    const GivenVectors* from;  // null: it lost its own
+    size_t at;                 // among those given there
+  };
+  void note(const Row& row) {
+    newest_[row.rid] = rows_.size();
+    rows_.push_back(row);
+  }
+
+  std::vector<Row> rows_;
+  std::unordered_map<uint64_t, size_t> newest_;  // of each rid, in `rows_`
+};
+
+void VectorChanges::apply(VectorSet& vectors) const {
+  const size_t bytes = given_bytes(vectors.spec());
+  std::vector<uint64_t> rids, erased;
+  std::vector<int64_t> ids;
+  std::vector<Provenance> provenance;
+  std::vector<std::byte> given;
+  for (size_t i = 0; i < rows_.size(); ++i) {
+    const Row& row = rows_[i];
+    if (newest_.at(row.rid) != i) continue;
+    if (row.from == nullptr) {
+      erased.push_back(row.rid);
+      continue;
+    }
+    rids.push_back(row.rid);
+    if (row.id) ids.push_back(*row.id);
+    provenance.push_back(row.from->provenance[row.at]);
+    const Bytes vector = row.from->vectors.subspan(row.at * bytes, bytes);
+    given.insert(given.end(), vector.begin(), vector.end());
+  }
+  if (!erased.empty()) vectors.erase(erased);
+  if (rids.empty()) return;
+  vectors.add({rids.size(), given.data(), rids.data(), ids.empty() ? nullptr : ids.data(), provenance.data()}, 0);
+}
+
 class Replay {
  public:
-  Replay(CollectionState& collection, const std::string& file) : collection_(collection), file_(file) {}
+  Replay(CollectionState& collection, const std::string& file)
+      : collection_(collection), file_(file), changes_(collection.vectors.size()) {}
 
   void add(const LogFrame& frame);
   void finish();
 
  private:
-  // A row that was given a vector, or (operation null) lost its own.
-  struct Row {
-    uint64_t rid;
-    const PutOperation* operation;
-    size_t row;    // among all of the operation's
-    size_t given;  // among those that were given a vector
-  };
-
   void put(const PutOperation& operation, const LogFrame& frame);
+  void fill(const VectorsOperation& operation, const LogFrame& frame);
   void erase(const DeleteOperation& operation);
-  void check(const PutOperation& operation, const LogFrame& frame) const;
+  void check_vectors(const GivenVectors& given, const Generation& generation, const LogFrame& frame) const;
   void check_rows(const PutOperation& operation, const LogFrame& frame) const;
-  void note(const Row& row);
   [[noreturn]] void damaged(const LogFrame& frame, std::string expected, std::string found) const;
 
   CollectionState& collection_;
   const std::string& file_;
-  std::vector<DecodedOperations> decoded_;  // what `rows_` points into
-  std::vector<Row> rows_;
-  std::unordered_map<uint64_t, size_t> newest_;  // of each rid, in `rows_`
+  std::vector<DecodedOperations> decoded_;  // what `changes_` points into
+  std::vector<VectorChanges> changes_;      // one a generation
 };
 
 void Replay::add(const LogFrame& frame) {
@@ -83,6 +144,8 @@ void Replay::add(const LogFrame& frame) {
       put(*rows, frame);
     } else if (const auto* gone = std::get_if<DeleteOperation>(&operation)) {
       erase(*gone);
+    } else if (const auto* vectors = std::get_if<VectorsOperation>(&operation)) {
+      fill(*vectors, frame);
     } else {
       collection_.set_settings(std::get<SettingsOperation>(operation).settings);
     }
@@ -91,40 +154,53 @@ void Replay::add(const LogFrame& frame) {
 
 void Replay::put(const PutOperation& operation, const LogFrame& frame) {
   if (operation.ids.size() != 0) collection_.decide_id_kind(operation.ids.kind);
-  check(operation, frame);
+  if (operation.ids.kind != collection_.spec->id_kind) damaged(frame, "the collection's kind of id", "the other");
+  if (!operation.provenance.empty()) check_vectors(operation, collection_.served(), frame);
   check_rows(operation, frame);
   collection_.records->put(new_records(operation));
   for_each_row(operation, [&](size_t row, size_t given) {
     const uint64_t rid = operation.fields[row].rid;
     collection_.next_rid = std::max(collection_.next_rid, rid + 1);
-    if (operation.fates[row] == VectorFate::kGiven) note({rid, &operation, row, given});
-    if (operation.fates[row] == VectorFate::kNone) note({rid, nullptr, 0, 0});
+    const bool has_int = operation.ids.kind == IdKind::kInt;
+    const auto id = has_int ? std::optional(operation.ids.ints[row]) : std::nullopt;
+    if (operation.fates[row] == VectorFate::kGiven) changes_[0].give(rid, id, operation, given);
+    if (operation.fates[row] == VectorFate::kNone) changes_[0].erase(rid);
+    if (has_nothing(operation, row) && changes_.size() > 1) changes_[1].erase(rid);
   });
+}
+
+void Replay::fill(const VectorsOperation& operation, const LogFrame& frame) {
+  const auto generation = collection_.generation_of(operation.fingerprint);
+  if (!generation) damaged(frame, "vectors of a generation's model", "of another");
+  check_vectors(operation, collection_.manifest.generations[*generation], frame);
+  const auto records = collection_.records->view();
+  for (size_t i = 0; i < operation.rids.size(); ++i) {
+    const RecordRef where = records->find_rid(operation.rids[i]);
+    if (!where.found())
+      damaged(frame, "a record for each vector", "none with rid " + std::to_string(operation.rids[i]));
+    std::optional<int64_t> id;
+    if (records->id_kind == IdKind::kInt) id = std::get<int64_t>(records->id_at(where));
+    changes_[*generation].give(operation.rids[i], id, operation, i);
+  }
 }
 
 void Replay::erase(const DeleteOperation& operation) {
   collection_.records->erase(operation.rids);
-  for (const uint64_t rid : operation.rids) note({rid, nullptr, 0, 0});
-}
-
-void Replay::note(const Row& row) {
-  newest_[row.rid] = rows_.size();
-  rows_.push_back(row);
-}
-
-void Replay::check(const PutOperation& operation, const LogFrame& frame) const {
-  const CollectionSpec& spec = *collection_.spec;
-  if (operation.ids.kind != spec.id_kind) damaged(frame, "the collection's kind of id", "the other");
-  if (operation.provenance.empty()) return;
-  if (operation.fingerprint != spec.fingerprint) damaged(frame, "vectors of the collection's model", "of another");
-  if (operation.dim != spec.vectors.dim) {
-    damaged(frame, std::to_string(spec.vectors.dim) + " dimensions", std::to_string(operation.dim));
+  for (const uint64_t rid : operation.rids) {
+    for (VectorChanges& changes : changes_) changes.erase(rid);
   }
-  const DType dtype = spec.vectors.dtype == DType::kBits ? DType::kBits : DType::kF32;
-  if (operation.dtype != dtype) damaged(frame, std::string(name_of(dtype)), std::string(name_of(operation.dtype)));
+}
+
+void Replay::check_vectors(const GivenVectors& given, const Generation& generation, const LogFrame& frame) const {
+  if (given.fingerprint != generation.fingerprint) damaged(frame, "vectors of the collection's model", "of another");
+  if (given.dim != generation.spec.dim) {
+    damaged(frame, std::to_string(generation.spec.dim) + " dimensions", std::to_string(given.dim));
+  }
+  const DType dtype = generation.spec.dtype == DType::kBits ? DType::kBits : DType::kF32;
+  if (given.dtype != dtype) damaged(frame, std::string(name_of(dtype)), std::string(name_of(given.dtype)));
   if (dtype == DType::kBits) return;
-  for (size_t at = 0; at + sizeof(float) <= operation.vectors.size(); at += sizeof(float)) {
-    if (!std::isfinite(load_le<float>(operation.vectors.data() + at))) damaged(frame, "finite vectors", "NaN or Inf");
+  for (size_t at = 0; at + sizeof(float) <= given.vectors.size(); at += sizeof(float)) {
+    if (!std::isfinite(load_le<float>(given.vectors.data() + at))) damaged(frame, "finite vectors", "NaN or Inf");
   }
 }
 
@@ -140,29 +216,7 @@ void Replay::check_rows(const PutOperation& operation, const LogFrame& frame) co
 }
 
 void Replay::finish() {
-  const size_t bytes = given_bytes(collection_.spec->vectors);
-  std::vector<uint64_t> rids;
-  std::vector<int64_t> ids;
-  std::vector<Provenance> provenance;
-  std::vector<std::byte> given;
-  std::vector<uint64_t> erased;
-  for (size_t i = 0; i < rows_.size(); ++i) {
-    const Row& row = rows_[i];
-    if (newest_[row.rid] != i) continue;
-    if (row.operation == nullptr) {
-      erased.push_back(row.rid);
-      continue;
-    }
-    rids.push_back(row.rid);
-    if (row.operation->ids.kind == IdKind::kInt) ids.push_back(row.operation->ids.ints[row.row]);
-    provenance.push_back(row.operation->provenance[row.given]);
-    const Bytes vector = row.operation->vectors.subspan(row.given * bytes, bytes);
-    given.insert(given.end(), vector.begin(), vector.end());
-  }
-  if (!erased.empty()) collection_.vectors->erase(erased);
-  if (rids.empty()) return;
-  collection_.vectors->add(
-      {rids.size(), given.data(), rids.data(), ids.empty() ? nullptr : ids.data(), provenance.data()}, 0);
+  for (size_t i = 0; i < changes_.size(); ++i) changes_[i].apply(*collection_.vectors[i]);
 }
 
 void Replay::damaged(const LogFrame& frame, std::string expected, std::string found) const {
@@ -173,8 +227,12 @@ void Replay::damaged(const LogFrame& frame, std::string expected, std::string fo
 
 void apply(CollectionState& collection, const Operation& operation, int threads) {
   if (const auto* gone = std::get_if<DeleteOperation>(&operation)) {
-    collection.vectors->erase(gone->rids);
+    for (const auto& generation : collection.vectors) generation->erase(gone->rids);
     collection.records->erase(gone->rids);
+    return;
+  }
+  if (const auto* vectors = std::get_if<VectorsOperation>(&operation)) {
+    fill(collection, *vectors, threads);
     return;
   }
   if (const auto* settings = std::get_if<SettingsOperation>(&operation)) {
@@ -183,7 +241,7 @@ void apply(CollectionState& collection, const Operation& operation, int threads)
   }
   const auto& put = std::get<PutOperation>(operation);
   collection.decide_id_kind(put.ids.kind);
-  put_vectors(*collection.vectors, put, threads);
+  put_vectors(collection, put, threads);
   collection.records->put(new_records(put));
   for (const RecordFields& fields : put.fields) collection.next_rid = std::max(collection.next_rid, fields.rid + 1);
 }

@@ -39,7 +39,9 @@ Seal::Seal(Workshop& shop)
 }
 
 Seal::Sealed Seal::note(const std::shared_ptr<CollectionState>& collection) {
-  if (const auto part = collection->vectors->freeze_head(0)) collection->vectors->replace_head(part);
+  for (const auto& generation : collection->vectors) {
+    if (const auto part = generation->freeze_head(0)) generation->replace_head(part);
+  }
   collection->show();
   Sealed sealed;
   sealed.collection = collection;
@@ -50,7 +52,7 @@ Seal::Sealed Seal::note(const std::shared_ptr<CollectionState>& collection) {
   sealed.manifest.id_kind = collection->spec->id_kind;
   sealed.manifest.settings = collection->spec->settings;
   sealed.records_before = collection->records->view();
-  sealed.vectors_before = collection->vectors->view();
+  for (const auto& generation : collection->vectors) sealed.vectors.push_back({generation->view(), {}, {}});
   return sealed;
 }
 
@@ -62,33 +64,37 @@ void Seal::build() {
 }
 
 void Seal::write(Sealed& sealed, SegmentFiles& files) {
-  const Generation& served = sealed.manifest.generations.front();
   sealed.records = files.write_records(head_of(*sealed.records_before));
-  const View& vectors = *sealed.vectors_before;
-  for (size_t i = served.segments.size(); i < vectors.parts.size(); ++i) {
-    sealed.in_memory.push_back(vectors.parts[i].part);
-    sealed.vectors.push_back(files.write_vectors(vectors.parts[i].part, served));
-    files.write_deleted(sealed.vectors.back().ref, vectors.parts[i].deleted);
+  std::vector<std::shared_ptr<const View>> before;
+  for (size_t g = 0; g < sealed.vectors.size(); ++g) {
+    const Generation& generation = sealed.manifest.generations[g];
+    auto& [vectors, in_memory, written] = sealed.vectors[g];
+    for (size_t i = generation.segments.size(); i < vectors->parts.size(); ++i) {
+      in_memory.push_back(vectors->parts[i].part);
+      written.push_back(files.write_vectors(vectors->parts[i].part, generation));
+      files.write_deleted(written.back().ref, vectors->parts[i].deleted);
+    }
+    before.push_back(vectors);
   }
-  write_manifest(sealed, files, sealed.manifest, *sealed.records_before, vectors);
+  write_manifest(sealed, files, sealed.manifest, *sealed.records_before, before);
 }
 
 // `manifest` with the new segments, and with what has died in the old ones by these views.
 void Seal::write_manifest(Sealed& sealed, SegmentFiles& files, Manifest manifest, const RecordView& records,
-                          const View& vectors) {
+                          const std::vector<std::shared_ptr<const View>>& vectors) {
   manifest.version = sealed.manifest.version;
   manifest.next_rid = sealed.manifest.next_rid;
   manifest.id_kind = sealed.manifest.id_kind;
   manifest.settings = sealed.manifest.settings;
-  Generation& served = manifest.generations.front();
   for (size_t i = 0; i < manifest.records.size(); ++i) {
     files.write_deleted(manifest.records[i], records.parts[i].deleted);
   }
-  for (size_t i = 0; i < served.segments.size(); ++i) {
-    files.write_deleted(served.segments[i], vectors.parts[i].deleted);
+  for (size_t g = 0; g < manifest.generations.size(); ++g) {
+    std::vector<SegmentRef>& segments = manifest.generations[g].segments;
+    for (size_t i = 0; i < segments.size(); ++i) files.write_deleted(segments[i], vectors[g]->parts[i].deleted);
+    for (const WrittenSegment<Part>& written : sealed.vectors[g].written) segments.push_back(written.ref);
   }
   if (sealed.records.opened) manifest.records.push_back(sealed.records.ref);
-  for (const WrittenSegment<Part>& written : sealed.vectors) served.segments.push_back(written.ref);
   sealed.manifest_ref = files.write_manifest(manifest);
   sealed.manifest = std::move(manifest);
 }
@@ -127,11 +133,14 @@ bool Seal::still_there(const Sealed& sealed) const {
   const auto found = shop_.collections.find(collection.id);
   if (found == shop_.collections.end()) return false;
   if (sealed.records_before->head && collection.records->view()->head != sealed.records_before->head) return false;
-  const auto vectors = collection.vectors->view();
-  const size_t first = collection.served().segments.size();
-  if (vectors->parts.size() < first + sealed.in_memory.size()) return false;
-  for (size_t i = 0; i < sealed.in_memory.size(); ++i) {
-    if (vectors->parts[first + i].part != sealed.in_memory[i]) return false;
+  for (size_t g = 0; g < sealed.vectors.size(); ++g) {
+    const auto vectors = collection.vectors[g]->view();
+    const std::vector<std::shared_ptr<const Part>>& in_memory = sealed.vectors[g].in_memory;
+    const size_t first = collection.manifest.generations[g].segments.size();
+    if (vectors->parts.size() < first + in_memory.size()) return false;
+    for (size_t i = 0; i < in_memory.size(); ++i) {
+      if (vectors->parts[first + i].part != in_memory[i]) return false;
+    }
   }
   return true;
 }
@@ -150,7 +159,9 @@ bool Seal::publish() {
   for (Sealed& sealed : sealed_) {
     const CollectionState& collection = *sealed.collection;
     if (collection.manifest_ref != sealed.manifest_before) {  // merged meanwhile
-      write_manifest(sealed, files_, collection.manifest, *collection.records->view(), *collection.vectors->view());
+      std::vector<std::shared_ptr<const View>> now;
+      for (const auto& generation : collection.vectors) now.push_back(generation->view());
+      write_manifest(sealed, files_, collection.manifest, *collection.records->view(), now);
       sealed.since = collection.version;  // what has died by now is in its bitmaps
     }
     enter(root, collection, sealed.manifest_ref, sealed.since);
@@ -170,8 +181,11 @@ void Seal::replace_heads(Sealed& sealed) {
   collection.manifest = std::move(sealed.manifest);
   collection.manifest_ref = sealed.manifest_ref;
   collection.records->replace_head(*sealed.records_before, sealed.records.opened);
-  for (size_t i = 0; i < sealed.in_memory.size(); ++i) {
-    collection.vectors->replace_part(*sealed.in_memory[i], sealed.vectors[i].opened);
+  for (size_t g = 0; g < sealed.vectors.size(); ++g) {
+    const auto& [before, in_memory, written] = sealed.vectors[g];
+    for (size_t i = 0; i < in_memory.size(); ++i) {
+      collection.vectors[g]->replace_part(*in_memory[i], written[i].opened);
+    }
   }
   collection.show();
 }

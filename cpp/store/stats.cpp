@@ -1,20 +1,8 @@
 #include "store/stats.h"
 
+#include "store/generation.h"
+
 namespace lamina {
-namespace {
-
-uint64_t count_stale(const Snapshot& snapshot) {
-  uint64_t stale = 0;
-  snapshot.vectors->for_each_live([&](View::RowRef where, uint64_t rid) {
-    const RecordRef record = snapshot.records->find_rid(rid);
-    if (!record.found()) return;
-    const ContentHash made_from = snapshot.vectors->provenance_at(where).content_hash;
-    stale += made_from != snapshot.records->fields_at(record).content_hash ? 1 : 0;
-  });
-  return stale;
-}
-
-}  // namespace
 
 StoreStats::OfCollection count_rows(const CollectionHandle& collection) {
   const std::shared_ptr<const Snapshot> snapshot = collection.snapshot();
@@ -24,8 +12,15 @@ StoreStats::OfCollection count_rows(const CollectionHandle& collection) {
   counts.name = collection.name();
   counts.records = records.live;
   counts.vectors = vectors.live;
-  counts.owed = records.live - vectors.live;
-  counts.stale = count_stale(*snapshot);
+  const MissingCounts missing = count_missing(*snapshot);
+  counts.owed = missing.owed;
+  counts.stale = missing.stale;
+  if (snapshot->other) {
+    const MissingCounts other = count_missing(*snapshot->other);
+    counts.other_vectors = snapshot->other->vectors->live;
+    counts.other_owed = other.owed;
+    counts.other_stale = other.stale;
+  }
   counts.record_segments = records.parts.size();
   counts.vector_segments = vectors.parts.size();
   counts.head_records = records.head_rows - records.head_deleted.count();
@@ -43,7 +38,7 @@ void add_bytes(StoreStats& stats, const CollectionState& collection) {
     }
   };
   add(collection.manifest.records, stats.record_bytes);
-  add(collection.served().segments, stats.vector_bytes);
+  for (const Generation& generation : collection.manifest.generations) add(generation.segments, stats.vector_bytes);
   stats.other_bytes += collection.manifest_ref.size;
 }
 

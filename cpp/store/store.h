@@ -14,6 +14,7 @@
 
 #include "codes/metric.h"
 #include "index/vector_set.h"
+#include "segment/migration.h"
 #include "segment/record.h"
 #include "store/record_codec.h"
 #include "store/record_set.h"
@@ -50,15 +51,18 @@ struct CollectionSpec {
   Fingerprint fingerprint{};
   std::string model;
   std::string settings;
+  Migration migration;
 };
 
-// One collection at one version. It outlives its store.
+// One collection at one version, as one of its models sees it. It outlives its store.
 struct Snapshot {
   uint64_t version = 0;  // of the last write that touched the collection
   std::shared_ptr<const CollectionSpec> spec;
   std::shared_ptr<const RecordView> records;
-  std::shared_ptr<const View> vectors;  // of the served generation
-  std::shared_ptr<const void> pin;      // of an older version: while it is held, nothing that it needs is removed
+  std::shared_ptr<const View> vectors;    // of the served generation, unless this is an `other`
+  std::shared_ptr<const View> served;     // of the served generation
+  std::shared_ptr<const Snapshot> other;  // the same records with the second generation; null: there is none
+  std::shared_ptr<const void> pin;        // of an older version: while it is held, nothing that it needs is removed
 };
 
 // Which version of a collection: at most one of the three; none: the newest.
@@ -94,11 +98,12 @@ class Collection {
 };
 
 enum class Verb : uint8_t {
-  kAdd,     // every id must be new: DuplicateIdError
-  kUpsert,  // whole records, new or in place of the old
-  kUpdate,  // every id must be there: NotFoundError
-  kDelete,  // ids that are not there are ignored
-  kClear,   // all records; no ids
+  kAdd,       // every id must be new: DuplicateIdError
+  kUpsert,    // whole records, new or in place of the old
+  kUpdate,    // every id must be there: NotFoundError
+  kBackfill,  // vectors for records that are there (store/generation.h); those of others are left out
+  kDelete,    // ids that are not there are ignored
+  kClear,     // all records; no ids
 };
 
 // New settings, for a caller who made them of those that were `from`.
@@ -112,10 +117,11 @@ struct WriteOp {
   Verb verb = Verb::kUpsert;
   Ids ids;                                    // no id twice: DuplicateIdError
   std::vector<std::byte> columns;             // puts: one sealed block, one row an id
-  std::span<const ContentHash> content_hash;  // puts: one a row
+  std::span<const ContentHash> content_hash;  // puts: one a row; back-fills: the basis that each vector was made from
   std::span<const VectorFate> fates;          // puts: one a row
   const float* vectors = nullptr;             // the given rows' vectors back to back (packed bits for kHamming)
-  Fingerprint fingerprint{};                  // of the model that made them; another than served: ModelMismatchError
+  Fingerprint fingerprint{};                  // of the model that made them: puts: another than served, back-fills:
+                                              // of no generation: ModelMismatchError
   std::string scope;                          // that writes the records; an update leaves them the one that they have
   std::optional<uint64_t> if_version;         // the collection's version must still be this: ConflictError
   std::optional<SettingsChange> settings;     // puts: ConflictError if the settings are no longer `from`
@@ -182,10 +188,19 @@ struct StoreStats {
   struct OfCollection {
     std::string name;
     uint64_t records = 0, vectors = 0, owed = 0, stale = 0;
+    uint64_t other_vectors = 0, other_owed = 0, other_stale = 0;  // of the second generation, if there is one
     uint64_t record_segments = 0, vector_segments = 0, head_records = 0, head_vectors = 0;
     uint64_t dead_records = 0, dead_vectors = 0;
   };
   std::vector<OfCollection> collections;
+};
+
+// Which generation is to be served from now on, and at what price.
+struct Exchange {
+  Fingerprint incoming{};      // of the second generation
+  bool allow_missing = false;  // its stale vectors go, so that they are owed as the others that it lacks
+  Ids exempt;                  // what it may lack otherwise
+  std::string note;
 };
 
 struct PurgeReport {
@@ -221,13 +236,25 @@ class Store {
   // A new collection that begins as a version of this one, with the same files.
   virtual std::shared_ptr<Collection> branch(const std::string& name, const std::string& branch,
                                              const VersionRef& wanted) = 0;
-  // A new version with the records of an older one; returns it. Settings stay as they are.
-  virtual uint64_t rollback(const std::string& name, const VersionRef& wanted) = 0;
+  // A new version with the records of an older one; returns it. Settings stay as they are. `model`: of the older one,
+  // if it is another than the one that is served now: ModelMismatchError. MigrationStateError in a migration.
+  virtual uint64_t rollback(const std::string& name, const VersionRef& wanted, const Fingerprint& model) = 0;
   // Deletes the records of these ids, and takes them out of every version, tag and branch and out of every file:
   // versions that cannot be rewritten are given up. LockedError while a reader holds one that has any; then nothing has
   // changed. After another failure some may be left in older files: purge again.
   virtual PurgeReport purge(const std::string& name, const Ids& ids) = 0;
   virtual CleanupReport cleanup(int64_t older_than_us) = 0;  // ends the history before that, of all collections
+
+  // Migration (store/generation.h). Each step returns the version that it took. MigrationStateError where the
+  // collection is at another stage than the step starts from. A second generation, without rows. Of `to` its vectors,
+  // fingerprint, model and the migration's note count.
+  virtual uint64_t begin_migration(const std::string& name, const CollectionSpec& to) = 0;
+  // The second generation and the served one change places. MigrationStateError if it has owed or stale records that
+  // `exchange` does not allow for: it says how many.
+  virtual uint64_t exchange(const std::string& name, const Exchange& exchange) = 0;
+  // The second generation goes: finalize (the stage is kCutOver) or abort (kBackfill).
+  virtual uint64_t end_migration(const std::string& name, MigrationStage stage) = 0;
+  virtual uint64_t note_migration(const std::string& name, const std::string& note) = 0;
 
   virtual bool reload() = 0;  // a reader moves to the newest acknowledged version; true if it moved
   virtual void seal() = 0;    // the heads become segments; the log begins anew

@@ -52,16 +52,19 @@ class Seal {
     FileRef manifest_ref;
     uint64_t since;  // the first version that the manifest gives
     std::shared_ptr<const RecordView> records_before;
-    std::shared_ptr<const View> vectors_before;
     WrittenSegment<SealedRecords> records;
-    std::vector<std::shared_ptr<const Part>> in_memory;
-    std::vector<WrittenSegment<Part>> vectors;  // one of each that is in memory
+    struct OfGeneration {
+      std::shared_ptr<const View> before;
+      std::vector<std::shared_ptr<const Part>> in_memory;
+      std::vector<WrittenSegment<Part>> written;  // one of each that is in memory
+    };
+    std::vector<OfGeneration> vectors;
   };
 
   static Sealed note(const std::shared_ptr<CollectionState>& collection);
   static void write(Sealed& sealed, SegmentFiles& files);
   static void write_manifest(Sealed& sealed, SegmentFiles& files, Manifest manifest, const RecordView& records,
-                             const View& vectors);
+                             const std::vector<std::shared_ptr<const View>>& vectors);
   bool still_there(const Sealed& sealed) const;
   bool was_opened_anew(const Sealed& sealed) const;
   template <class Fn>
@@ -88,11 +91,14 @@ std::exception_ptr seal(Workshop& shop);
 struct MergePlan {
   std::vector<size_t> records;
   std::vector<size_t> vectors;
-  bool seals = false;  // first the head is to be sealed
+  size_t generation = 0;  // that the vectors are of
+  bool seals = false;     // first the head is to be sealed
   bool needed() const { return !records.empty() || !vectors.empty(); }
 };
-MergePlan plan_upkeep(const CollectionState& collection);    // what has become due (merge_policy.h)
-MergePlan plan_optimize(const CollectionState& collection);  // all that may make reads faster
+// What has become due (merge_policy.h), of one generation at a time, the served one first.
+MergePlan plan_upkeep(const CollectionState& collection);
+// All that may make reads of a generation faster, and with the first of them, of the records.
+MergePlan plan_optimize(const CollectionState& collection, size_t generation);
 
 // Segments of one collection into one, without their dead rows; others and heads stay as they are.
 class Merge {
@@ -106,6 +112,7 @@ class Merge {
  private:
   // Bitmaps of what has died in the merged segments since this began, for `manifest`.
   void write_died_since(Manifest& manifest);
+  VectorSet& vector_set() const { return *collection_->vectors[plan_.generation]; }
 
   Workshop& shop_;
   std::shared_ptr<CollectionState> collection_;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "segment/format.h"
+#include "store/generation.h"
 
 namespace lamina {
 namespace {
@@ -43,20 +44,25 @@ void check_put(const WriteOp& op, const RecordCodec& codec) {
   if (rows != 0) codec.check(op.columns, static_cast<uint32_t>(rows));
 }
 
-void check_vectors(const WriteOp& op, const CollectionSpec& spec) {
-  const size_t given = count_given(op);
-  if (given == 0) return;
-  if (op.fingerprint != spec.fingerprint) {
-    throw ModelMismatchError("collection '" + op.collection + "' holds vectors of the model with fingerprint " +
-                             hex(std::as_bytes(std::span(spec.fingerprint))) + ", and these are of " +
-                             hex(std::as_bytes(std::span(op.fingerprint))));
-  }
-  if (spec.vectors.dtype == DType::kBits) return;
-  const float* const end = op.vectors + given * spec.vectors.dim;
+void check_backfill(const WriteOp& op) {
+  if (op.content_hash.size() == op.ids.size() && (op.vectors != nullptr || op.ids.size() == 0)) return;
+  throw std::invalid_argument("a back-fill of " + std::to_string(op.ids.size()) +
+                              " ids needs as many bases, and vectors");
+}
+
+void check_finite(const WriteOp& op, const VectorSpec& spec, size_t given) {
+  if (spec.dtype == DType::kBits) return;
+  const float* const end = op.vectors + given * spec.dim;
   const float* const wrong = std::find_if(op.vectors, end, [](float x) { return !std::isfinite(x); });
   if (wrong == end) return;
-  throw InvalidVectorError("vector " + std::to_string((wrong - op.vectors) / spec.vectors.dim) +
+  throw InvalidVectorError("vector " + std::to_string((wrong - op.vectors) / spec.dim) +
                            " of the write holds NaN or infinity; every element must be finite");
+}
+
+[[noreturn]] void refuse_model(const WriteOp& op, const CollectionState& collection) {
+  throw ModelMismatchError("collection '" + op.collection + "' holds vectors of the model with fingerprint " +
+                           hex(std::as_bytes(std::span(collection.spec->fingerprint))) + ", and these are of " +
+                           hex(std::as_bytes(std::span(op.fingerprint))));
 }
 
 Bytes bytes_of_vectors(const WriteOp& op, const VectorSpec& spec, size_t given) {
@@ -70,6 +76,7 @@ void check_operations(std::span<const WriteOp> operations, const RecordCodec& co
   for (const WriteOp& op : operations) {
     refuse_repeated(op.ids);
     if (is_put(op.verb)) check_put(op, codec);
+    if (op.verb == Verb::kBackfill) check_backfill(op);
   }
 }
 
@@ -77,6 +84,7 @@ struct Transaction::Memory {
   std::vector<RecordFields> fields;
   std::vector<Provenance> provenance;
   std::vector<uint64_t> rids;
+  std::vector<std::byte> vectors;
 };
 
 // One collection as the transaction sees it: what was there, and what its operations did so far.
@@ -101,6 +109,11 @@ class Transaction::Rids {
     if (!where.found()) return {};
     const RecordFields fields = view_->fields_at(where);
     return Known{fields.rid, fields.created_us, fields.scope};
+  }
+  // The record, if the transaction has not touched it.
+  std::optional<RecordFields> untouched(Id id) const {
+    const RecordRef where = cleared_ || changes_.contains(id) ? RecordRef{} : view_->find(id);
+    return where.found() ? std::optional(view_->fields_at(where)) : std::nullopt;
   }
   void put(Id id, Known known) { changes_[id] = known; }
   void erase(Id id) { changes_[id] = std::nullopt; }
@@ -152,6 +165,8 @@ Transaction::Transaction(std::span<const WriteOp> operations, const Lookup& look
     if (is_put(op.verb)) {
       change_settings(op, rids);
       put(op, rids);
+    } else if (op.verb == Verb::kBackfill) {
+      backfill(op, rids);
     } else if (op.verb == Verb::kClear) {
       clear(rids);
     } else {
@@ -183,7 +198,9 @@ void Transaction::change_settings(const WriteOp& op, Rids& rids) {
 }
 
 void Transaction::put(const WriteOp& op, Rids& rids) {
-  check_vectors(op, *rids.collection.spec);
+  const size_t given = count_given(op);
+  if (given != 0 && op.fingerprint != rids.collection.spec->fingerprint) refuse_model(op, rids.collection);
+  if (given != 0) check_finite(op, rids.collection.spec->vectors, given);
   Memory& memory = memory_.emplace_back();
   WriteResult& result = results_.back();
   for (size_t row = 0; row < op.ids.size(); ++row) {
@@ -202,7 +219,9 @@ void Transaction::put(const WriteOp& op, Rids& rids) {
     if (op.verb != Verb::kUpdate) known->scope = op.scope;
     rids.put(id, *known);
     memory.fields.push_back({known->rid, version_, known->created_us, now_us_, op.content_hash[row], known->scope});
-    if (op.fates[row] == VectorFate::kGiven) memory.provenance.push_back({op.content_hash[row], now_us_});
+    const bool has_content = op.content_hash[row] != ContentHash{};
+    const ContentHash basis = has_content ? op.content_hash[row] : version_stamp(version_);
+    if (op.fates[row] == VectorFate::kGiven) memory.provenance.push_back({basis, now_us_});
   }
   if (op.ids.size() == 0) return;
   rids.id_kind = op.ids.kind;
@@ -219,6 +238,37 @@ void Transaction::put(const WriteOp& op, Rids& rids) {
   put.provenance = memory.provenance;
   put.vectors = bytes_of_vectors(op, spec, memory.provenance.size());
   append(rids.collection, put);
+}
+
+// Only what is still to be had: a record that went, or wants another vector by now, is left out.
+void Transaction::backfill(const WriteOp& op, Rids& rids) {
+  const CollectionState& collection = rids.collection;
+  const auto at = collection.generation_of(op.fingerprint);
+  if (!at) refuse_model(op, collection);
+  const VectorSpec& spec = collection.manifest.generations[*at].spec;
+  check_finite(op, spec, op.ids.size());
+  Memory& memory = memory_.emplace_back();
+  const auto served = collection.served_vectors().view();
+  const size_t row_bytes = bytes_of_vectors(op, spec, 1).size();
+  for (size_t row = 0; row < op.ids.size(); ++row) {
+    const auto record = rids.untouched(op.ids.at(row));
+    if (!record || basis_of(*record, *served) != op.content_hash[row]) continue;
+    memory.rids.push_back(record->rid);
+    memory.provenance.push_back({op.content_hash[row], now_us_});
+    const Bytes vector = bytes_of_vectors(op, spec, op.ids.size()).subspan(row * row_bytes, row_bytes);
+    memory.vectors.insert(memory.vectors.end(), vector.begin(), vector.end());
+  }
+  results_.back().updated = memory.rids.size();
+  if (memory.rids.empty()) return;
+  VectorsOperation operation;
+  operation.collection = collection.id;
+  operation.rids = memory.rids;
+  operation.fingerprint = op.fingerprint;
+  operation.dim = spec.dim;
+  operation.dtype = spec.dtype == DType::kBits ? DType::kBits : DType::kF32;
+  operation.provenance = memory.provenance;
+  operation.vectors = memory.vectors;
+  append(rids.collection, operation);
 }
 
 void Transaction::erase(const WriteOp& op, Rids& rids) {

@@ -36,6 +36,7 @@ class Transaction {
   Rids& rids_of(CollectionState& collection);
   void change_settings(const WriteOp& op, Rids& rids);
   void put(const WriteOp& op, Rids& rids);
+  void backfill(const WriteOp& op, Rids& rids);
   void erase(const WriteOp& op, Rids& rids);
   void clear(Rids& rids);
   void append(CollectionState& collection, Operation operation);

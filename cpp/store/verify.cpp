@@ -71,7 +71,6 @@ class Verifier {
   // Its rows, those of the log included: at most one of a rid and of an id, and no vector without a record.
   void rows_of(const CollectionState& collection) {
     const auto records = collection.records->view();
-    const auto vectors = collection.vectors->view();
     const std::string file = files_.paths().file(collection.manifest_ref.number, kManifestFile);
     std::vector<uint64_t> rids;
     std::vector<Id> ids;
@@ -91,21 +90,26 @@ class Verifier {
     }
     require_equal(rids.size(), records->live, file, "live records");
 
-    std::vector<uint64_t> with_vector;
-    vectors->for_each_live([&](View::RowRef, uint64_t rid) { with_vector.push_back(rid); });
-    require_unique(with_vector, file, "vector");
-    require_equal(with_vector.size(), vectors->live, file, "live vectors");
-    for (const uint64_t rid : with_vector) {
-      if (std::binary_search(rids.begin(), rids.end(), rid)) continue;
-      throw CorruptionError(file, 0, "a record for each vector", "none with rid " + std::to_string(rid));
-    }
+    for (const auto& generation : collection.vectors) vectors_of(*generation->view(), rids, file);
     report_.records += rids.size();
-    report_.vectors += with_vector.size();
   }
 
   VerifyReport report() const { return report_; }
 
  private:
+  // REQUIRES: `rids` ascend.
+  void vectors_of(const View& vectors, const std::vector<uint64_t>& rids, const std::string& file) {
+    std::vector<uint64_t> with_vector;
+    vectors.for_each_live([&](View::RowRef, uint64_t rid) { with_vector.push_back(rid); });
+    require_unique(with_vector, file, "vector");
+    require_equal(with_vector.size(), vectors.live, file, "live vectors");
+    for (const uint64_t rid : with_vector) {
+      if (std::binary_search(rids.begin(), rids.end(), rid)) continue;
+      throw CorruptionError(file, 0, "a record for each vector", "none with rid " + std::to_string(rid));
+    }
+    report_.vectors += with_vector.size();
+  }
+
   template <class Verify>
   void segment(const SegmentRef& ref, Verify&& verify) {
     if (ref.deleted && seen_.insert(ref.deleted->number).second) count(ref.deleted->size);  // read when it was opened

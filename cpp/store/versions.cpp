@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "base/error.h"
+#include "segment/format.h"
 #include "store/writer.h"
 
 namespace lamina {
@@ -90,8 +91,9 @@ std::shared_ptr<Collection> Writer::branch(const std::string& name, const std::s
   Root root = ledger_->next_root(true);
   const auto trunk = std::ranges::find(root.collections, from.collection->id, &Root::Collection::id);
   const uint64_t lineage = trunk->lineage;
-  const auto made =
-      std::make_shared<CollectionState>(root.next_collection++, branch, *from.collection->spec, root.version);
+  CollectionSpec spec = *from.collection->spec;
+  spec.migration = {.cut_overs = spec.migration.cut_overs};  // the migration stays with its collection
+  const auto made = std::make_shared<CollectionState>(root.next_collection++, branch, spec, root.version);
   made->time_us = root.time_us;
   adopt_rows(*made, *from.collection);
   made->manifest_ref = files.write_manifest(made->manifest);
@@ -138,17 +140,40 @@ void Writer::replace_in(Root& root, uint64_t gone, uint64_t heir, NewFiles& adde
   }
 }
 
-uint64_t Writer::rollback(const std::string& name, const VersionRef& wanted) {
+namespace {
+
+// That of a version with the model that it had, for a collection as it is now.
+CollectionSpec spec_across(const CollectionSpec& now, const CollectionSpec& past, const Fingerprint& model) {
+  CollectionSpec spec = now;
+  if (past.fingerprint == now.fingerprint) return spec;
+  if (past.fingerprint != model) {
+    throw ModelMismatchError("that version has the vectors of another model, with fingerprint " +
+                             hex(std::as_bytes(std::span(past.fingerprint))) + ": name it to go back to it (model=)");
+  }
+  spec.vectors = past.vectors;
+  spec.fingerprint = past.fingerprint;
+  spec.model = past.model;
+  ++spec.migration.cut_overs;
+  return spec;
+}
+
+}  // namespace
+
+uint64_t Writer::rollback(const std::string& name, const VersionRef& wanted, const Fingerprint& model) {
   const std::lock_guard sealing(sealing_);
   const Turn turn = take_turn();
   const auto before = catalog_.state(name);
+  before->open_to_write();
+  if (before->manifest.migration.stage != MigrationStage::kNone) {
+    throw MigrationStateError("collection '" + name + "' is in a migration: finalize or abort it first");
+  }
   NewFiles added(files_, numbers_);
   SegmentFiles files(files_, added, codec_);
   const PastState past = sealed_at(name, wanted, files);
   if (past.collection == before) return before->version;
   Root root = ledger_->next_root(true);
-  before->open_to_write();
-  const auto after = std::make_shared<CollectionState>(before->id, name, *before->spec, root.version);
+  const CollectionSpec spec = spec_across(*before->spec, *past.collection->spec, model);
+  const auto after = std::make_shared<CollectionState>(before->id, name, spec, root.version);
   after->time_us = root.time_us;
   after->handle = before->handle;
   after->next_rid = before->next_rid;

@@ -189,7 +189,12 @@ void Writer::optimize(const std::string& name, int threads) {
       const std::lock_guard sealing(sealing_);
       seal_beside_writers();
     }
-    if (!merge(name, plan_optimize, threads)) continue;
+    bool done = true;
+    for (const size_t generation : {0, 1}) {
+      const auto plan = [&](const CollectionState& collection) { return plan_optimize(collection, generation); };
+      done = done && merge(name, plan, threads);
+    }
+    if (!done) continue;
     tidy();
     return;
   }
@@ -238,7 +243,7 @@ bool Writer::maintain(int threads) {
 }
 
 // True: done, or nothing to do. False: what was merged has been replaced meanwhile.
-bool Writer::merge(const std::string& name, MergePlan (*plan)(const CollectionState&), int threads) {
+bool Writer::merge(const std::string& name, const Plan& plan, int threads) {
   std::optional<Merge> merge;
   {
     const Turn turn = take_turn();

@@ -43,7 +43,11 @@ class Writer final : public Store {
   void untag(const std::string& name, const std::string& tag) override;
   std::shared_ptr<Collection> branch(const std::string& name, const std::string& branch,
                                      const VersionRef& wanted) override;
-  uint64_t rollback(const std::string& name, const VersionRef& wanted) override;
+  uint64_t rollback(const std::string& name, const VersionRef& wanted, const Fingerprint& model) override;
+  uint64_t begin_migration(const std::string& name, const CollectionSpec& to) override;
+  uint64_t exchange(const std::string& name, const Exchange& exchange) override;
+  uint64_t end_migration(const std::string& name, MigrationStage stage) override;
+  uint64_t note_migration(const std::string& name, const std::string& note) override;
   PurgeReport purge(const std::string& name, const Ids& ids) override;
   CleanupReport cleanup(int64_t older_than_us) override;
   void sync() override;
@@ -75,7 +79,12 @@ class Writer final : public Store {
   void require_open() const;                         // ClosedError: closed, or this is a forked child
   Turn take_turn();                                  // require_open(), and not poisoned
   void require_free(const std::string& name) const;  // std::invalid_argument: taken, or none that can be
-  bool merge(const std::string& name, MergePlan (*plan)(const CollectionState&), int threads);
+  using Plan = std::function<MergePlan(const CollectionState&)>;
+  bool merge(const std::string& name, const Plan& plan, int threads);
+  // Writes the manifest of a collection as `change` makes it, with a version of its own; returns that. In the turn,
+  // with nothing in the heads: no log has frames from before and behind such a step.
+  using ManifestChange = std::function<void(const CollectionState&, Manifest&, SegmentFiles&)>;
+  uint64_t change_manifest(const std::string& name, const ManifestChange& change);
   // REQUIRES, of the next two: sealing_ is held, turn_ is not.
   std::exception_ptr seal_beside_writers();  // as Seal::passed_over()
   bool seal_if_due();  // true if it was; after a failure it is due again when the log has grown some more

@@ -71,11 +71,11 @@ class WriteOp:
     def __init__(
         self,
         collection: str,
-        verb: str,  # "add" | "upsert" | "update" | "delete" | "clear"
+        verb: str,  # "add" | "upsert" | "update" | "backfill" | "delete" | "clear"
         ids: Ids = ...,  # int64 (n,) array, or a sequence of str: the kind of the collection
         *,
         columns: bytes = b"",  # puts: one sealed block of n rows
-        content_hash: NDArray[np.uint8] | None = None,  # (n, 16); None: all zero
+        content_hash: NDArray[np.uint8] | None = None,  # (n, 16); None: all zero; of a back-fill: basis_at
         fates: NDArray[np.uint8] | None = None,  # (n,) of FATE_*; None: all given if vectors, else all none
         vectors: NDArray[Any] | None = None,  # float32 (g, dim) or uint8 (g, dim / 8): of the rows whose fate is given
         fingerprint: bytes = ...,  # 32 bytes: of the model that made the vectors
@@ -126,8 +126,31 @@ class Store:
     def branch(
         self, name: str, branch: str, version: int | None, tag: str | None, time_us: int | None
     ) -> Collection: ...
-    def rollback(self, name: str, version: int | None, tag: str | None, time_us: int | None) -> int:
-        """Returns the new version."""
+    def rollback(
+        self, name: str, version: int | None, tag: str | None, time_us: int | None, fingerprint: bytes
+    ) -> int:
+        """Returns the new version. `fingerprint`: of that version's model, where it is another than the served one."""
+    def begin_migration(
+        self,
+        name: str,
+        *,
+        dim: int,
+        metric: str,
+        dtype: str,
+        codes: str,
+        m: int,
+        ef_construction: int,
+        seed: int,
+        fingerprint: bytes,
+        model: str,
+        note: str,
+    ) -> int:
+        """A second generation, without vectors. Each step of a migration returns the version that it made."""
+    def exchange(self, name: str, incoming: bytes, allow_missing: bool, exempt: Ids, note: str) -> int:
+        """Serves the second generation, whose model is `incoming`, from now on."""
+    def end_migration(self, name: str, stage: str) -> int:
+        """Drops the second generation, at this stage."""
+    def note_migration(self, name: str, note: str) -> int: ...
     def purge(self, name: str, ids: Ids) -> tuple[int, int]:
         """(deleted, version)."""
     def cleanup(self, older_than_us: int) -> tuple[int, int, int]:
@@ -173,13 +196,27 @@ class Snapshot:
     fingerprint: bytes
     model: str
     settings: str
+    migration: tuple[str, int, str]  # stage ("none", "backfill", "cut over"), cut-overs so far, note
+    vectors: int  # live ones of this generation
 
     def __len__(self) -> int:
         """Live records."""
+    def other(self) -> Snapshot | None:
+        """The same records with the second generation; None: there is none."""
     def search(
-        self, query: object, k: int, ef: int | None, recall: float | None, exact: bool, threads: int | None
+        self,
+        query: object,
+        k: int,
+        ef: int | None,
+        recall: float | None,
+        exact: bool,
+        threads: int | None,
+        fingerprint: bytes | None = None,
     ) -> Found | None:
-        """As Index.search. Ids of kind "str" come as an object array; empty slots of a batch are -1 or None."""
+        """As Index.search. Ids of kind "str" come as an object array; empty slots of a batch are -1 or None.
+
+        ModelMismatchError for another fingerprint than the vectors have; without one, if the collection was cut over.
+        """
     def find(self, ids: Ids) -> NDArray[np.uint64]:
         """The ref of each id, or NO_REF."""
     def contains(self, id: int | str) -> bool: ...
@@ -191,6 +228,10 @@ class Snapshot:
         """Arrays rid, version (uint64), created_us, updated_us (int64), content_hash (n, 16) uint8; list scope."""
     def provenance_at(self, refs: NDArray[np.uint64]) -> dict[str, Any]:
         """Of each record's vector: has_vector (bool), made_from (n, 16) uint8, embedded_us (int64); zero: none."""
+    def basis_at(self, refs: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        """(n, 16): what a vector of each record is to be made from: the hash of its content, or a stamp."""
+    def missing(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Refs of the live records that are owed a vector, and of those whose vector was made from another basis."""
     def vectors_at(self, refs: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """(n, dim) float32 (or packed uint8), zero where the record has none, and which ones have one."""
     def blocks_at(self, refs: NDArray[np.uint64]) -> list[tuple[Block, NDArray[np.uint32], NDArray[np.int64]]]:

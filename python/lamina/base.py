@@ -34,7 +34,7 @@ class Base:
     def __init__(self, name: str, snapshot: _core.Snapshot, cache: BlockCache) -> None:
         self.version = snapshot.version
         self._name = name
-        self._snapshot = snapshot
+        self.snapshot = snapshot
         self._cache = cache
         self._id_kind = snapshot.id_kind
         self._settings = snapshot.settings
@@ -59,7 +59,7 @@ class Base:
         if isinstance(write, Put) and write.canary:
             from lamina.kept import Kept
 
-            wanted = wanted._replace(kept=Kept.of(wanted.kept).with_canary(write.canary).text())
+            wanted = wanted._replace(kept=Kept.of(wanted.kept).with_canary(write.model, write.canary).text())
         if wanted == known:
             return None
         self._settings = wanted.text()
@@ -103,14 +103,14 @@ class Base:
     def _stored(self, ids: Ids) -> Rows:
         from lamina import records
 
-        refs = np.full(len(ids), _core.NO_REF, np.uint64) if not len(self._snapshot) else self._snapshot.find(ids)
+        refs = np.full(len(ids), _core.NO_REF, np.uint64) if not len(self.snapshot) else self.snapshot.find(ids)
         absent = refs == np.uint64(_core.NO_REF)
         if absent.any():
             raise self._absent(listed(ids)[int(absent.argmax())])
         return Rows(
-            records.metadata_at(self._snapshot, refs, self._cache),
-            records.content_at(self._snapshot, refs, self._cache),
-            self._snapshot.fields_at(refs)["content_hash"],
+            records.metadata_at(self.snapshot, refs, self._cache),
+            records.content_at(self.snapshot, refs, self._cache),
+            self.snapshot.fields_at(refs)["content_hash"],
         )
 
     def _absent(self, id: object) -> NotFoundError:

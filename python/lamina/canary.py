@@ -51,8 +51,7 @@ def check(model: Model, kept: str, vectors: NDArray[Any], collection: str) -> No
         f"the embedder of {model.name!r} is not the one that {collection!r} was filled with, though it has the same "
         f"name: {drift} on {len(TEXTS)} fixed texts. Nothing was written, since its vectors cannot be compared with "
         f"the stored ones. Bind the embedder that made them (get_collection(..., embed=)); or, if the new is meant, "
-        f"give it another revision=, make a collection for it (create_collection(name, model=Model({model.name!r}, "
-        f"revision=...))) and refresh that one from the source."
+        f"give it another revision= and migrate to it: migrate(to=Model({model.name!r}, revision=...), embed=...)."
     )
 
 

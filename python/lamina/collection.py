@@ -43,17 +43,23 @@ class Collection(Writer[WriteResult]):
     Every method raises ClosedError once the collection or its store handle is closed, NotFoundError once the
     collection is dropped, and CorruptionError where it meets damaged bytes. Every write raises ReadOnlyError in a store
     that was opened for reading, ConflictError if `if_version=` is given and the collection is at another version,
-    ModelMismatchError if `model=` or tagged vectors name another model, DimensionMismatchError, InvalidVectorError (NaN
+    ModelMismatchError if `model=` or tagged vectors name another model (and for arrays that name none, once the
+    collection was cut over to another model), DimensionMismatchError, InvalidVectorError (NaN
     or infinity), and StorageError where the system refuses. A write that raises has changed nothing.
     """
 
     def __init__(self, store: Store, core: _core.Collection, model: Model) -> None:
         self.name: str = core.name
-        self.model = model
+        self._model = model
         self._store = store
         self._core: Any = core
         self._take = core.snapshot  # replaced when the collection is closed or dropped
         self._reopen = functools.partial(open_collection, store.path, self.name)
+
+    @property
+    def model(self) -> Model:
+        """The model that is served: the one that made the vectors which are searched. Another one after a cut-over."""
+        return self._model_of(self._take())
 
     # Reading
 
@@ -72,7 +78,7 @@ class Collection(Writer[WriteResult]):
         core = self._take()
         if wanted.given():
             core = self._store._live().snapshot(self.name, *wanted)
-        return Snapshot(core, self.name, self.model, self._store._shared, self._reopen)
+        return Snapshot(core, self.name, self._model_of, self._store._shared, self._reopen)
 
     @property
     def version(self) -> int:
@@ -108,7 +114,7 @@ class Collection(Writer[WriteResult]):
         Raises ModelMismatchError for another model than the one that made the vectors, DimensionMismatchError,
         InvalidVectorError, ValueError for k < 1, for `ef` and `recall` both, or for a text without an embedder.
         """
-        return Snapshot(self._take(), self.name, self.model, self._store._shared, self._reopen).search(
+        return Snapshot(self._take(), self.name, self._model_of, self._store._shared, self._reopen).search(
             query, k, ef=ef, recall=recall, exact=exact, include=include, model=model, threads=threads
         )
 
@@ -220,16 +226,27 @@ class Collection(Writer[WriteResult]):
         shared.wrote()
         return self._store._handle(made, self.model)
 
-    def rollback(self, *, version: int | None = None, tag: str | None = None, at: datetime | None = None) -> int:
-        """Writes a new version with the records of an older one (exactly one argument, see `snapshot`); returns it.
+    def rollback(
+        self,
+        *,
+        version: int | None = None,
+        tag: str | None = None,
+        at: datetime | None = None,
+        model: Model | None = None,
+    ) -> int:
+        """Writes a new version with the records of an older one (exactly one of three, see `snapshot`); returns it.
 
-        What was written in between stays in the history. Raises NotFoundError for a version that is not kept.
+        What was written in between stays in the history. A version from before a change of the model needs `model=`,
+        the one that it had, which is then served again. Raises NotFoundError for a version that is not kept,
+        ModelMismatchError if `model` is not its model, MigrationStateError while a migration is open.
         """
         wanted = Wanted.of(version, tag, at)
         if not wanted.given():
             raise ValueError("rollback needs version=, tag= or at=: where to go back to")
         self._take()
-        made = self._store._writable().rollback(self.name, *wanted)
+        made = self._store._writable().rollback(self.name, *wanted, b"" if model is None else model.digest)
+        if model is not None:
+            self._store._shared.remember(self.name, model)
         self._store._shared.wrote()
         return made
 
@@ -284,11 +301,22 @@ class Collection(Writer[WriteResult]):
         return self._reopen, ()
 
     def _target(self) -> writes.Target:
-        self._take()  # closed and dropped collections refuse before anything is converted or embedded
+        core = self._take()  # closed and dropped collections refuse before anything is converted or embedded
         self._store._writable()
-        from lamina.kept import kept_of
+        return self._target_of(core)
 
-        return writes.Target(self.name, self.model, not kept_of(self).canary)
+    def _target_of(self, core: _core.Snapshot) -> writes.Target:
+        from lamina.kept import Kept
+        from lamina.shared import Settings
+
+        model = self._model_of(core)
+        wants_canary = not Kept.of(Settings.of(core.settings).kept).canary(model)
+        return writes.Target(self.name, model, wants_canary, core.migration[1] > 0)
+
+    def _model_of(self, core: _core.Snapshot) -> Model:
+        if core.fingerprint != self._model.digest:  # another one is served by now
+            return self._store._shared.model_of(self.name, core)
+        return self._model
 
     def _write(self, write: writes.Write, if_version: int | None) -> WriteResult:
         return self._store._commit([(self, write, if_version)])[0]

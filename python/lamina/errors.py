@@ -18,6 +18,7 @@ __all__ = [
     "InvalidVectorError",
     "LaminaError",
     "LockedError",
+    "MigrationStateError",
     "ModelMismatchError",
     "NotFoundError",
     "ReadOnlyError",
@@ -55,6 +56,10 @@ class NotFoundError(LaminaError, KeyError):
 
     def __str__(self) -> str:  # KeyError would show the message in quotes
         return Exception.__str__(self)
+
+
+class MigrationStateError(LaminaError, RuntimeError):
+    """The collection's migration is at another stage than this step starts from; the message says at which."""
 
 
 class ConflictError(LaminaError, RuntimeError):

@@ -17,6 +17,7 @@ from lamina.shared import Settings
 
 if TYPE_CHECKING:
     from lamina.collection import Collection
+    from lamina.models import Model
 
 MOST_FAILED = 1000
 REASON_MAX = 200
@@ -36,7 +37,8 @@ class Failed(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    canary: str = ""  # vectors of `canary.TEXTS`; "" where there is none yet, NO_CANARY where they cannot be embedded
+    # Of each model, by fingerprint, its vectors of `canary.TEXTS`; NO_CANARY where they cannot be embedded.
+    canaries: dict[str, str] = dataclasses.field(default_factory=dict)
     since: dict[str, str] = dataclasses.field(default_factory=dict)  # scope → when its last whole refresh began
     failed: tuple[Failed, ...] = ()
 
@@ -52,10 +54,16 @@ class Kept:
 
     def text(self) -> str:
         failed = [[*entry[:4], entry.at.isoformat(), entry.content_hash] for entry in self.failed]
-        return json.dumps({"canary": self.canary, "since": self.since, "failed": failed})
+        return json.dumps({"canaries": self.canaries, "since": self.since, "failed": failed})
 
-    def with_canary(self, canary: str) -> Kept:
-        return dataclasses.replace(self, canary=canary if self.canary in ("", NO_CANARY) else self.canary)
+    def canary(self, model: Model) -> str:
+        """The vectors that are kept of a model; "" where there are none yet."""
+        return self.canaries.get(model.fingerprint, "")
+
+    def with_canary(self, model: Model, canary: str) -> Kept:
+        if self.canary(model) not in ("", NO_CANARY):
+            return self
+        return dataclasses.replace(self, canaries={**self.canaries, model.fingerprint: canary})
 
     def with_since(self, scope: str, time: datetime) -> Kept:
         return dataclasses.replace(self, since={**self.since, scope: time.isoformat()})

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina import _core, writes
+from lamina.models import Model, mismatch
 from lamina.standing import CHUNK
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ class Known:
     first once they are many. Made when it is first asked. Not for several threads at a time.
     """
 
-    def __init__(self, collection: Collection, oldest_us: int) -> None:
+    def __init__(self, collection: Collection, model: Model, oldest_us: int) -> None:
         self._collection = collection
+        self._model = model  # that the vectors are of
         self._oldest_us = oldest_us  # vectors that were made before are too old
         self._snapshot: Any = None
         self._keys = np.empty(0, np.uint64)  # the first half of each hash, sorted
@@ -62,7 +64,7 @@ class Known:
             return
         self._snapshot = self._collection.snapshot()
         self._recent.clear()
-        core = self._snapshot._core
+        core = self._of_model(self._snapshot._core)
         keys, refs = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
         for part in self._snapshot._refs(CHUNK):
             vector = core.provenance_at(part)
@@ -86,7 +88,7 @@ class Known:
         return at[whole], refs[whole]
 
     def _recently(self, hashes: list[bytes]) -> dict[bytes, NDArray[Any]]:
-        core = self._collection._take()
+        core = self._of_model(self._collection._take())
         refs = core.find(writes.as_ids([self._recent[hash] for hash in hashes]))
         there = refs != np.uint64(_core.NO_REF)
         refs, hashes = refs[there], [hash for hash, found in zip(hashes, there, strict=True) if found]
@@ -94,6 +96,13 @@ class Known:
         vectors = core.vectors_at(refs)[0]
         found = zip(hashes, made_from, vectors, strict=True)
         return {hash: vector for hash, made, vector in found if made.tobytes() == hash}
+
+    def _of_model(self, core: _core.Snapshot) -> _core.Snapshot:
+        """ModelMismatchError if another model is served by now."""
+        if core.fingerprint != self._model.digest:
+            name = self._collection.name
+            raise mismatch(self._model, Model.from_canonical(core.model), doing="take up vectors", collection=name)
+        return core
 
 
 def _first_half(hashes: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -259,8 +259,17 @@ def mismatch(given: Model, served: Model, *, doing: str, collection: str) -> Mod
         f"cannot {doing} in {collection!r} with another model than the one that made its vectors:\n"
         f"  given   {given.name!r}, fingerprint {given.fingerprint}\n"
         f"  stored  {served.name!r}, fingerprint {served.fingerprint}\n" + "\n".join(fields) + "\n"
-        f"Embed with the stored model (collection.model.embed(texts), or give text), or make a new collection for the "
-        f"new model: store.create_collection(name, model=Model({given.name!r}, ...))."
+        f"Embed with the stored model (collection.model.embed(texts), or give text), or migrate the collection to the "
+        f"new one: collection.migrate(to=Model({given.name!r}, ...))."
+    )
+
+
+def unnamed(served: Model, *, doing: str, collection: str) -> ModelMismatchError:
+    """The error for vectors that do not say which model made them, where more than one can have."""
+    return ModelMismatchError(
+        f"cannot {doing} in {collection!r} with an array that does not say which model made it: the collection was "
+        f"migrated, and serves {served.name!r}, fingerprint {served.fingerprint}, now. Give text, tag the array "
+        f"(model.tag(array)), or name the model (model=)."
     )
 
 

@@ -52,7 +52,7 @@ class Pipeline:
         self._options = options
         self._report = report
         self._stop = stop
-        self._known = Known(collection, options.oldest_us)
+        self._known = Known(collection, caller.model, options.oldest_us)
         self._quarantine = Quarantine(collection, options.scope)
         self._chunks = Chunks(collection, options.scope)
         self._writer = BatchWriter(collection, caller, options, report, self._known, self._quarantine)

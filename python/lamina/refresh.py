@@ -141,7 +141,7 @@ def refresh(
     )
     try:
         if not dry_run:
-            _check_canary(collection, caller)
+            check_canary(collection, caller)
         pipeline = Pipeline(collection, caller, options, report, stop)
         with Progress(progress, read.size, "refresh") as bar:
             pipeline.run(sources.items(read.source, sources.Fields(id_field, text_field, source_field)), bar)
@@ -219,9 +219,9 @@ def _check(delete: str, max_delete: float, batch_size: int | str, concurrency: i
         raise ValueError(f'on_error is "quarantine" or "raise", not {on_error!r}')
 
 
-def _check_canary(collection: Collection, caller: Caller) -> None:
+def check_canary(collection: Collection, caller: Caller) -> None:
     """Compares the embedder with what is kept of it; the first one is kept."""
-    before = kept_of(collection).canary.removeprefix(NO_CANARY)
+    before = kept_of(collection).canary(caller.model).removeprefix(NO_CANARY)
     try:
         outcomes = caller.embed(canary.TEXTS)
         wrong = next((outcome for outcome in outcomes if isinstance(outcome, Exception)), None)
@@ -232,7 +232,7 @@ def _check_canary(collection: Collection, caller: Caller) -> None:
         if before:
             canary.check(caller.model, before, vectors, collection.name)
         else:
-            keep(collection, lambda kept: kept.with_canary(canary.encode(vectors)))
+            keep(collection, lambda kept: kept.with_canary(caller.model, canary.encode(vectors)))
         return
     cause = wrong.__cause__ or wrong
     if before or may_pass(cause) or isinstance(cause, LaminaError):

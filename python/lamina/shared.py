@@ -95,7 +95,8 @@ class Shared:
         self.closing = False
         self.structure = threading.RLock()  # held while a collection is made or dropped
         self.collections: weakref.WeakSet[Collection] = weakref.WeakSet()
-        self.models: dict[str, Model] = {}  # with the embedders that callers brought
+        # With the embedders that callers brought, by collection and fingerprint.
+        self.models: dict[tuple[str, bytes], Model] = {}
         self._read_only = read_only
         self._pid = os.getpid()
         self.core: Any = _core.Store.open(
@@ -175,9 +176,20 @@ class Shared:
                 self.core.write([_core.WriteOp(collection.name, "upsert", settings=(text, after.text()))])
                 return
 
+    def model_of(self, name: str, core: _core.Snapshot) -> Model:
+        """The model that made the vectors of this snapshot, with the embedder that is known for it."""
+        from lamina.models import Model
+
+        return self.models.get((name, core.fingerprint)) or Model.from_canonical(core.model)
+
+    def remember(self, name: str, model: Model) -> None:
+        """From now on the model is bound to this embedder in the collection."""
+        if model.embed_with is not None:
+            self.models[name, model.digest] = model
+
     def dropped(self, name: str) -> None:
         """Handles on a collection that is gone say so."""
-        self.models.pop(name, None)
+        self._rename_models(name, None)
         for handle in list(self.collections):
             if handle.name == name:
                 handle._refuse(NotFoundError(f"the collection {name!r} was dropped"))
@@ -190,9 +202,14 @@ class Shared:
         for handle in list(self.collections):
             if handle.name == old:
                 handle._renamed(new)
-        self.models.pop(new, None)
-        if old in self.models:
-            self.models[new] = self.models.pop(old)
+        self._rename_models(new, None)
+        self._rename_models(old, new)
+
+    def _rename_models(self, old: str, new: str | None) -> None:
+        for key in [key for key in self.models if key[0] == old]:
+            model = self.models.pop(key)
+            if new is not None:
+                self.models[new, key[1]] = model
 
     def reloaded(self) -> None:
         """After a reader moved: handles on what was dropped say so."""

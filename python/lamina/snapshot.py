@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from lamina import _core
 from lamina.arguments import refused_search, threads_or_none, whole
 from lamina.closed import Closed
-from lamina.errors import ClosedError
+from lamina.errors import ClosedError, ModelMismatchError
 from lamina.hits import BatchHits, Hits, hits_of
-from lamina.models import Model, TaggedVectors, mismatch
+from lamina.models import Model, TaggedVectors, mismatch, unnamed
 from lamina.vectors import as_id, as_int_ids, as_queries, as_str_ids
 from lamina.writes import as_ids
 
@@ -32,21 +32,26 @@ class Snapshot:
     It keeps the files that it needs until it is closed or forgotten, and writes to the collection do not change it.
     """
 
-    __slots__ = ("_core", "_reopen", "_shared", "model", "name")
+    __slots__ = ("_core", "_model_of", "_reopen", "_shared", "name")
 
     def __init__(
         self,
         core: _core.Snapshot,
         name: str,
-        model: Model,
+        model_of: Callable[[_core.Snapshot], Model],
         shared: Shared,
         reopen: Callable[[], Any],
     ) -> None:
         self._core = core
         self.name = name
-        self.model = model
+        self._model_of = model_of
         self._shared = shared  # keeps decoded blocks
         self._reopen = reopen  # what a pickle of this becomes
+
+    @property
+    def model(self) -> Model:
+        """The model that made the vectors."""
+        return self._model_of(self._core)
 
     @property
     def version(self) -> int:
@@ -67,14 +72,20 @@ class Snapshot:
     ) -> Hits | BatchHits:
         """The `k` nearest records of each query. See `Collection.search`."""
         core = self._core
+        fingerprint = None
         if model is not None or type(query) is TaggedVectors:
-            query = self._of_served_model(query, model)
+            query, fingerprint = self._of_served_model(query, model), core.fingerprint
         if threads is not None:
             threads = threads_or_none(threads)
         try:
-            found = core.search(query, k, ef, recall, exact, threads)
+            found = core.search(query, k, ef, recall, exact, threads, fingerprint)
             if found is None:
-                found = core.search(self._as_queries(query), k, ef, recall, exact, threads)
+                if is_text(query):
+                    query, fingerprint = self._embedded(query), core.fingerprint
+                queries = as_queries(query, core.dim, core.metric)
+                found = core.search(queries, k, ef, recall, exact, threads, fingerprint)
+        except ModelMismatchError:
+            raise unnamed(self.model, doing="search", collection=self.name) from None
         except TypeError as error:
             raise refused_search(error, k, ef, recall, exact) from None
         hits = hits_of(found, core.metric, self)
@@ -182,29 +193,33 @@ class Snapshot:
             vectors=core.vectors_at(refs) if "vectors" in fields else None,
         )
 
-    def _as_queries(self, query: Any) -> NDArray[Any]:
+    def _embedded(self, query: Any) -> NDArray[Any]:
         if isinstance(query, str):
             vector: NDArray[Any] = self.model.embed_query([query])[0]
             return vector
-        if isinstance(query, (list, tuple)) and query and all(isinstance(text, str) for text in query):
-            return self.model.embed_query(query)
-        return as_queries(query, self._core.dim, self._core.metric)
+        return self.model.embed_query(query)
 
     def _of_served_model(self, query: Any, model: Model | None) -> Any:
         """The query, if `model` and its tag name the model that made the stored vectors. ModelMismatchError."""
-        if model is not None and model is not self.model:
+        if model is not None:
             self._refuse_another(model)
         if type(query) is not TaggedVectors:
             return query
-        if query.model is not self.model:
-            self._refuse_another(query.model)
+        self._refuse_another(query.model)
         return query.vectors
 
     def _refuse_another(self, named: object) -> None:
         if not isinstance(named, Model):
             raise TypeError(f"model= is a lamina.Model, not {named!r}")
-        if named != self.model:
+        if named.digest != self._core.fingerprint:
             raise mismatch(named, self.model, doing="search", collection=self.name)
+
+
+def is_text(query: Any) -> bool:
+    """Whether a query is a text, or a list of them."""
+    if isinstance(query, str):
+        return True
+    return isinstance(query, (list, tuple)) and bool(query) and all(isinstance(text, str) for text in query)
 
 
 _CLOSED: Any = Closed("the snapshot is closed: take another with collection.snapshot()")

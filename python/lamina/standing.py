@@ -81,26 +81,16 @@ def oldest_us(max_age: timedelta | float | None, now_us: int) -> int:
 
 def owed(snapshot: Snapshot) -> NDArray[Any]:
     """Ids of the records that have no vector."""
-    return _ids_where(snapshot, lambda fields, vector: ~vector["has_vector"])
+    return snapshot._core.ids_at(snapshot._core.missing()[0])
 
 
 def stale(snapshot: Snapshot, max_age: timedelta | float | None, now_us: int) -> NDArray[Any]:
     """Ids of the records whose vector is of another text than theirs, or older than `max_age`."""
-    oldest = oldest_us(max_age, now_us)
-
-    def is_stale(fields: dict[str, Any], vector: dict[str, Any]) -> Bools:
-        other: Bools = (vector["made_from"] != fields["content_hash"]).any(axis=1)
-        old: Bools = vector["embedded_us"] < oldest
-        stale: Bools = vector["has_vector"] & (other | old)
-        return stale
-
-    return _ids_where(snapshot, is_stale)
-
-
-def _ids_where(snapshot: Snapshot, test: Any) -> NDArray[Any]:
     core = snapshot._core
-    parts = []
-    for refs in snapshot._refs(CHUNK):
-        found = refs[test(core.fields_at(refs), core.provenance_at(refs))]
-        parts.append(core.ids_at(found))
-    return np.concatenate(parts) if parts else np.empty(0, object if core.id_kind == "str" else np.int64)
+    found = [core.missing()[1]]
+    oldest = oldest_us(max_age, now_us)
+    if max_age is not None:
+        for refs in snapshot._refs(CHUNK):
+            vector = core.provenance_at(refs)
+            found.append(refs[vector["has_vector"] & (vector["embedded_us"] < oldest)])
+    return core.ids_at(np.unique(np.concatenate(found)))

@@ -20,7 +20,7 @@ from lamina.models import Embed, Model
 from lamina.shared import Shared, acquire
 from lamina.transaction import Transaction
 from lamina.versions import check_name, microseconds
-from lamina.writes import Target, Update, Write, WriteResult
+from lamina.writes import Update, Write, WriteResult
 
 __all__ = ["Missing", "Recovery", "RepairReport", "Store", "VerifyReport", "open"]
 
@@ -189,8 +189,7 @@ class Store:
         except NotFoundError:
             there = ", ".join(map(repr, self.list_collections())) or "none"
             raise NotFoundError(f"no collection {name!r} in {self.path}; there are: {there}") from None
-        stored = self._shared.models.get(name) or Model.from_canonical(core.snapshot().model)
-        return self._handle(core, bound(stored, model, embed, name))
+        return self._handle(core, bound(self._shared.model_of(name, core.snapshot()), model, embed, name))
 
     def get_or_create_collection(
         self, name: str, model: Model | str, *, embed: Embed | str | None = None, **options: Any
@@ -375,8 +374,7 @@ class Store:
 
     def _handle(self, core: _core.Collection, model: Model) -> Collection:
         collection = Collection(self, core, model)
-        if model.embed_with is not None:
-            self._shared.models[collection.name] = model
+        self._shared.remember(collection.name, model)
         self._collections.add(collection)
         self._shared.collections.add(collection)
         return collection
@@ -401,15 +399,14 @@ class Store:
         operations = []
         for collection, write, if_version in planned:
             name = collection.name
-            target = Target(name, collection.model)
             base = bases.get(name)
             if base is None:
                 base = bases[name] = Base(name, collection._take(), self._shared.cache)
             if_version = None if if_version is None else whole("if_version", if_version)
             settings = base.admit(write)
             if isinstance(write, Update):
-                write = write.merged(target, base)
+                write = write.merged(base)
                 if_version = base.version if if_version is None else if_version
             base.apply(write)
-            operations.append(write.op(target, if_version, settings))
+            operations.append(write.op(name, if_version, settings))
         return operations

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lamina import _core
 from lamina.errors import DuplicateIdError
-from lamina.models import Model, TaggedVectors, mismatch
+from lamina.models import Model, TaggedVectors, mismatch, unnamed
 from lamina.vectors import as_int_ids, as_str_ids, as_vectors
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Target:
     name: str
     model: Model
     wants_canary: bool = False  # it has none yet: the first texts that are embedded bring it
+    wants_name: bool = False  # it was cut over once: arrays must say which model made them
 
     def embed(self, texts: list[str]) -> tuple[NDArray[Any], str]:
         """The vectors of texts, and the canary that the collection is to keep from now on, "" if none."""
@@ -95,21 +96,22 @@ class Put:
     hashes: NDArray[np.uint8]
     fates: NDArray[np.uint8]
     vectors: NDArray[Any] | None
+    model: Model  # that made the vectors
     scope: str = ""  # who writes the records: "" for plain writes
     canary: str = ""  # to be kept, if the collection keeps none
 
-    def op(self, target: Target, if_version: int | None, settings: tuple[str, str] | None = None) -> _core.WriteOp:
+    def op(self, collection: str, if_version: int | None, settings: tuple[str, str] | None = None) -> _core.WriteOp:
         from lamina import codec
 
         return _core.WriteOp(
-            target.name,
+            collection,
             self.verb,
             self.ids,
             columns=codec.encode(self.metadata, self.content),
             content_hash=self.hashes,
             fates=self.fates,
             vectors=self.vectors,
-            fingerprint=target.model.digest,
+            fingerprint=self.model.digest,
             scope=self.scope,
             if_version=if_version,
             settings=settings,
@@ -125,9 +127,10 @@ class Update:
     given: dict[str, pa.Array]  # of each metadata column, the rows that change it
     content: pa.Array | None
     vectors: NDArray[Any] | None
+    model: Model  # that made the vectors
     embedded: dict[bytes, NDArray[Any]] = dataclasses.field(default_factory=dict)  # by content hash, over retries
 
-    def merged(self, target: Target, base: Base) -> Put:
+    def merged(self, base: Base) -> Put:
         """The whole records that come of it. NotFoundError, and what the embedder raises."""
         rows = base.rows(self.ids)
         metadata = rows.metadata if self.metadata is None else _merge(rows.metadata, self.metadata, self.given)
@@ -138,17 +141,17 @@ class Update:
             content, hashes = self.content, _hashes(self.content)
         if vectors is not None:
             fates[:] = _core.FATE_GIVEN
-        elif self.content is not None and target.model.embed_with is not None:
+        elif self.content is not None and self.model.embed_with is not None:
             changed = (hashes != rows.hashes).any(axis=1) & hashes.any(axis=1)
             fates[changed] = _core.FATE_GIVEN
-            vectors = self._embed(target.model, content, hashes, np.flatnonzero(changed))
-        return Put("update", self.ids, metadata, content, hashes, fates, vectors)
+            vectors = self._embed(content, hashes, np.flatnonzero(changed))
+        return Put("update", self.ids, metadata, content, hashes, fates, vectors, self.model)
 
-    def _embed(self, model: Model, content: pa.Array, hashes: NDArray[np.uint8], rows: NDArray[np.int64]) -> Any:
+    def _embed(self, content: pa.Array, hashes: NDArray[np.uint8], rows: NDArray[np.int64]) -> Any:
         keys = [hashes[row].tobytes() for row in rows]
         new = {key: row for key, row in zip(keys, rows.tolist(), strict=True) if key not in self.embedded}
         if new:
-            made = model.embed([content[row].as_py() for row in new.values()])
+            made = self.model.embed([content[row].as_py() for row in new.values()])
             self.embedded.update(zip(new, made, strict=True))
         return np.stack([self.embedded[key] for key in keys]) if keys else None
 
@@ -159,10 +162,10 @@ class Delete:
 
     ids: Ids | None
 
-    def op(self, target: Target, if_version: int | None, settings: tuple[str, str] | None = None) -> _core.WriteOp:
+    def op(self, collection: str, if_version: int | None, settings: tuple[str, str] | None = None) -> _core.WriteOp:
         if self.ids is None:
-            return _core.WriteOp(target.name, "clear", if_version=if_version)
-        return _core.WriteOp(target.name, "delete", self.ids, if_version=if_version)
+            return _core.WriteOp(collection, "clear", if_version=if_version)
+        return _core.WriteOp(collection, "delete", self.ids, if_version=if_version)
 
 
 Write = Put | Update | Delete
@@ -187,7 +190,8 @@ def put(target: Target, verb: str, ids: Any, vectors: Any, metadata: Any, conten
         else:
             array, canary = target.embed([] if texts is None else texts.to_pylist())
     hashes = np.zeros((rows, 16), np.uint8) if texts is None else _hashes(texts)
-    return Put(verb, ids, batch, texts, hashes, np.full(rows, fate, np.uint8), array, canary=canary)
+    fates = np.full(rows, fate, np.uint8)
+    return Put(verb, ids, batch, texts, hashes, fates, array, target.model, canary=canary)
 
 
 def update(target: Target, ids: Any, vectors: Any, metadata: Any, content: Any, model: Model | None) -> Update:
@@ -205,6 +209,7 @@ def update(target: Target, ids: Any, vectors: Any, metadata: Any, content: Any, 
         {} if batch is None else columns.given_cells(metadata, batch),
         None if content is None else as_content(content, len(ids)),
         _vectors(target, vectors, len(ids), model),
+        target.model,
     )
 
 
@@ -251,6 +256,8 @@ def _vectors(target: Target, vectors: Any, rows: int, model: Model | None) -> ND
     if isinstance(vectors, TaggedVectors):
         _check_model(target, vectors.model)
         given = vectors.vectors
+    elif model is None and target.wants_name:
+        raise unnamed(target.model, doing="write", collection=target.name)
     array = as_vectors(given, target.model.dim, target.model.metric)
     if len(array) != rows:
         raise ValueError(f"{len(array)} vectors for {rows} ids")

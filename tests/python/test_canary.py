@@ -57,12 +57,12 @@ def test_it_comes_with_the_first_texts_that_are_embedded(tmp_path: Path) -> None
     with lamina.open(tmp_path / "s", create=True, durability="os") as store:
         docs = store.create_collection("docs", Model("own", dim=32, embed=BASE))
         docs.add(["v"], BASE(["vector"]))
-        assert kept_of(docs).canary == ""
+        assert kept_of(docs).canary(docs.model) == ""
         with pytest.raises(lamina.DuplicateIdError):
             docs.add(["v"], content=["refused"])
-        assert kept_of(docs).canary == ""
+        assert kept_of(docs).canary(docs.model) == ""
         written = docs.add(["a"], content=["text"], if_version=docs.version)
-        assert (docs.version, kept_of(docs).canary) == (written.version, canary.encode(BASE(canary.TEXTS)))
+        assert (docs.version, kept_of(docs).canary(docs.model)) == (written.version, canary.encode(BASE(canary.TEXTS)))
     with lamina.open(tmp_path / "s", durability="os") as store:
         docs = store.get_collection("docs", embed=mixed)
         with pytest.raises(ModelMismatchError, match="cosine"):
@@ -90,7 +90,7 @@ def test_an_embedder_that_cannot_embed_the_fixed_texts(tmp_path: Path, caplog: p
     with lamina.open(tmp_path / "s", create=True, durability="os") as store:
         docs = store.create_collection("docs", Model("own", dim=2, embed=look_up))
         docs.add(["z"], content=["two"])
-        assert kept_of(docs).canary == NO_CANARY
+        assert kept_of(docs).canary(docs.model) == NO_CANARY
         assert docs.refresh([("a", "one"), ("b", "three"), ("c", "two")], batch_size=1, concurrency=1).failed == 1
         assert "cannot embed the fixed texts" in caplog.text
         other = store.create_collection("other", Model("own", dim=4, embed=Counting()))

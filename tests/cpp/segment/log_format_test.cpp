@@ -155,9 +155,32 @@ TEST(LogFormat, TextIdsAndRowsWithoutVectorsRoundTrip) {
   EXPECT_EQ(std::get<PutOperation>(decoded.operations()[1]).ids.size(), 0U);
 }
 
+TEST(LogFormat, VectorsOfRecordsThatAreThereRoundTrip) {
+  const auto owned = sample::operations();
+  const auto& put = std::get<PutOperation>(owned->operations[0]);
+  std::vector<uint64_t> rids = {11};
+  VectorsOperation vectors{put, 3, rids};
+  const auto decoded_answer = [&] { return answer_to(encode_operations(std::vector<Operation>{vectors})); };
+  LogFrame frame;
+  const Buffer payload = encode_operations(std::vector<Operation>{vectors});
+  frame.payload = payload;
+  const DecodedOperations decoded(frame, "test");
+  const auto& found = std::get<VectorsOperation>(decoded.operations()[0]);
+  EXPECT_EQ(found.collection, 3U);
+  EXPECT_EQ(std::vector<uint64_t>(found.rids.begin(), found.rids.end()), rids);
+  EXPECT_EQ(found.fingerprint, sample::fingerprint());
+  EXPECT_EQ(found.dim, 4U);
+  ASSERT_EQ(found.provenance.size(), 1U);
+  EXPECT_EQ(found.provenance[0].embedded_at_us, 77);
+  EXPECT_EQ(Buffer(found.vectors.begin(), found.vectors.end()), Buffer(put.vectors.begin(), put.vectors.end()));
+  rids.push_back(12);
+  vectors.rids = rids;
+  EXPECT_EQ(decoded_answer(), Answer::kDamaged) << "a vector missing";
+}
+
 TEST(LogFormat, AnOperationOfALaterBuildIsTooNew) {
   Buffer payload = encode_operations(sample::operations()->operations);
-  payload[8] = std::byte{4};
+  payload[8] = std::byte{5};
   EXPECT_EQ(answer_to(payload), Answer::kTooNew);
   payload[8] = std::byte{0};
   EXPECT_EQ(answer_to(payload), Answer::kDamaged);

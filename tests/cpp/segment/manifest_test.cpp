@@ -32,6 +32,17 @@ TEST(Manifest, RoundTrips) {
   EXPECT_EQ(encode_manifest(found), bytes);
 }
 
+TEST(Manifest, AMigrationRoundTripsAndAnotherStageIsTooNew) {
+  Manifest manifest = sample::manifest();
+  manifest.extensions = {{9, {std::byte{1}}}};
+  manifest.migration = {MigrationStage::kCutOver, 3, "a note"};
+  const Manifest found = decode(encode_manifest(manifest));
+  EXPECT_EQ(found.migration, manifest.migration);
+  EXPECT_EQ(found.extensions, manifest.extensions);
+  manifest.migration.stage = static_cast<MigrationStage>(3);
+  EXPECT_THROW(decode(encode_manifest(manifest)), FormatVersionError);
+}
+
 TEST(Manifest, EveryFlipAndCutIsNoticed) {
   const ReadBytes read = [](const auto& file) { decode(file->bytes()); };
   expect_flips_noticed(encode_manifest(sample::manifest()), read);

@@ -302,7 +302,7 @@ TEST_F(VersionsTest, ARenamedCollectionGoesOnAndAReplacedOneIsGone) {
   EXPECT_FALSE(seen->dropped());
   EXPECT_TRUE(seen_trunk->dropped());
   EXPECT_EQ(rows_of(*seen->snapshot()), rows_in(*store));
-  store->rollback("docs", {.tag = "kept"});
+  store->rollback("docs", {.tag = "kept"}, {});
   EXPECT_EQ(rows_in(*store), tagged);
   store->verify();
   cut_power(1);
@@ -329,15 +329,15 @@ TEST_F(VersionsTest, RollbackIsANewVersion) {
   const auto history = by_version;
   for (const auto& [version, rows] : history) {
     if (version == by_version.rbegin()->first) continue;
-    const uint64_t made = store->rollback("docs", {.version = version});
+    const uint64_t made = store->rollback("docs", {.version = version}, {});
     EXPECT_EQ(made, store->version());
     EXPECT_EQ(rows_in(*store), rows);
     remember();
     put(50, 1000, 2);  // under rids that nobody had
     erase({1000});
   }
-  EXPECT_EQ(store->rollback("docs", {.version = store->version()}), by_version.rbegin()->first);
-  EXPECT_THROW(store->rollback("docs", {.tag = "none"}), NotFoundError);
+  EXPECT_EQ(store->rollback("docs", {.version = store->version()}, {}), by_version.rbegin()->first);
+  EXPECT_THROW(store->rollback("docs", {.tag = "none"}, {}), NotFoundError);
   expect_all_kept(*store);
   expect_all_kept(*open_reader(fs));
   store->verify();
@@ -368,7 +368,7 @@ TEST_F(VersionsTest, AMergeThatIsUnderWayDoesNotUndoARollback) {
   put(2, 2, 4);
   const uint64_t before = std::prev(by_version.end(), 2)->first;
   store->seal();
-  codec.interruption = [&] { store->rollback("docs", {.version = before}); };
+  codec.interruption = [&] { store->rollback("docs", {.version = before}, {}); };
   store->optimize("docs", 1);
   EXPECT_EQ(rows_in(*store), by_version.at(before));
   EXPECT_EQ(rows_in(*open_reader(fs)), by_version.at(before));
@@ -396,7 +396,7 @@ TEST(VersionCrashTest, PowerIsCutAtEachOperation) {
       [](Store& s) { s.branch("docs", "side", {.tag = "one"}); },
       [](Store& s) { write(s, Op(Verb::kUpsert, batch_of(3, 9, 2), "side")); },
       [](Store& s) { s.optimize("docs", 1); },
-      [](Store& s) { s.rollback("docs", {.tag = "one"}); },
+      [](Store& s) { s.rollback("docs", {.tag = "one"}, {}); },
       [](Store& s) { s.cleanup(0); },
       [](Store& s) { s.rename_collection("side", "docs", true); },
       [](Store& s) { upsert(s, batch_of(4, 1, 1)); },
