@@ -63,14 +63,14 @@ uint64_t note(const PythonStore& self, const std::string& name, const std::strin
 
 std::string name_of(MigrationStage stage) {
   if (stage == MigrationStage::kBackfill) return "backfill";
-  return stage == MigrationStage::kCutOver ? "cut over" : "none";
+  return stage == MigrationStage::kCutOver ? "cut_over" : "none";
 }
 
 MigrationStage parse_stage(const std::string& name) {
   for (const auto stage : {MigrationStage::kNone, MigrationStage::kBackfill, MigrationStage::kCutOver}) {
     if (name_of(stage) == name) return stage;
   }
-  throw std::invalid_argument("unknown stage '" + name + "': one of none, backfill, cut over");
+  throw std::invalid_argument("unknown stage '" + name + "': one of none, backfill, cut_over");
 }
 
 void bind_migration(py::class_<PythonStore>& store) {

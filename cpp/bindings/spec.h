@@ -15,7 +15,7 @@ VectorSpec make_spec(uint32_t dim, const std::string& metric, const std::string&
                      uint32_t m, uint32_t ef_construction, uint64_t seed);
 
 std::string name_of(CodeKind codes);        // "none", "i8"
-std::string name_of(MigrationStage stage);  // "none", "backfill", "cut over"
+std::string name_of(MigrationStage stage);  // "none", "backfill", "cut_over"
 MigrationStage parse_stage(const std::string& name);
 
 // The fields of spec(self) as read-only properties of a bound class.

@@ -184,8 +184,10 @@ void bind_store(py::module_& m) {
           "seal", [](const PythonStore& self) { self.store().seal(); }, released)
       .def(
           "optimize",
-          [](const PythonStore& self, const std::string& name, int threads) { self.store().optimize(name, threads); },
-          "name"_a, "threads"_a, released)
+          [](const PythonStore& self, const std::string& name, int threads, bool other_only) {
+            self.store().optimize(name, threads, other_only);
+          },
+          "name"_a, "threads"_a, "other_only"_a = false, released)
       .def(
           "maintain", [](const PythonStore& self, int threads) { return self.store().maintain(threads); }, "threads"_a,
           released)

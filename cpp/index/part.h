@@ -17,7 +17,7 @@ namespace lamina {
 
 inline constexpr uint32_t kNoRow = 0xFFFFFFFFu;
 
-// What a stored vector was made from, and when. `content_hash` is all zero where there was no content.
+// What a stored vector was made from, and when. `content_hash` is all zero where nobody said.
 struct Provenance {
   std::array<uint8_t, 16> content_hash{};
   int64_t embedded_at_us = 0;

@@ -250,6 +250,10 @@ std::shared_ptr<CollectionState> open_empty(OpenFiles& files, const Root::Collec
   state->last_frame = manifest.version;
   state->next_rid = manifest.next_rid;
   state->manifest = std::move(manifest);
+  state->vectors.clear();
+  for (const Generation& one : state->manifest.generations) {
+    state->vectors.push_back(std::make_unique<VectorSet>(one.spec));
+  }
   return state;
 }
 

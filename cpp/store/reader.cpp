@@ -176,7 +176,7 @@ std::shared_ptr<Collection> Reader::branch(const std::string&, const std::string
 PurgeReport Reader::purge(const std::string&, const Ids&) { refuse(); }
 CleanupReport Reader::cleanup(int64_t) { refuse(); }
 void Reader::seal() { refuse(); }
-void Reader::optimize(const std::string&, int) { refuse(); }
+void Reader::optimize(const std::string&, int, bool) { refuse(); }
 bool Reader::maintain(int) { return false; }
 
 std::shared_ptr<Collection> Reader::collection(const std::string& name) const {

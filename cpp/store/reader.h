@@ -41,7 +41,7 @@ class Reader final : public Store {
   void sync() override;
   bool reload() override;
   void seal() override;
-  void optimize(const std::string& name, int threads) override;
+  void optimize(const std::string& name, int threads, bool other_only) override;
   bool maintain(int threads) override;
   VerifyReport verify(const VerifyOptions& options) override;
   RepairReport repair(int threads) override;

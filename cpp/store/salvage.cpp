@@ -39,7 +39,9 @@ class Salvage {
       state = open_empty(files_, entry);
       name_ = entry.name;
       state->records = records_of(state->manifest);
-      state->vectors = vectors_of(state->served());
+      for (size_t g = 0; g < state->vectors.size(); ++g) {
+        state->vectors[g] = vectors_of(state->manifest.generations[g]);
+      }
     });
     if (why.empty()) return state;
     missing_.push_back({entry.name, manifest, "all of the collection", 0, why});
@@ -239,11 +241,13 @@ void read_log(OpenFiles& files, Salvaged& salvaged) {
 
 void drop_vectors_without_records(CollectionState& collection) {
   const auto records = collection.records->view();
-  std::vector<uint64_t> orphans;
-  collection.vectors->view()->for_each_live([&](View::RowRef, uint64_t rid) {
-    if (!records->find_rid(rid).found()) orphans.push_back(rid);
-  });
-  collection.vectors->erase(orphans);
+  for (const auto& generation : collection.vectors) {
+    std::vector<uint64_t> orphans;
+    generation->view()->for_each_live([&](View::RowRef, uint64_t rid) {
+      if (!records->find_rid(rid).found()) orphans.push_back(rid);
+    });
+    generation->erase(orphans);
+  }
 }
 
 }  // namespace

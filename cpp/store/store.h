@@ -258,7 +258,8 @@ class Store {
 
   virtual bool reload() = 0;  // a reader moves to the newest acknowledged version; true if it moved
   virtual void seal() = 0;    // the heads become segments; the log begins anew
-  virtual void optimize(const std::string& name, int threads) = 0;  // seal, and merge all into one
+  // Seals, and merges all into one. `other_only`: all of the second generation alone.
+  virtual void optimize(const std::string& name, int threads, bool other_only = false) = 0;
   virtual bool maintain(int threads) = 0;  // one step of what is due (sync, seal, merge); false: nothing was due
   // Every byte, digest and count, of the newest version and of all that is kept beside it; throws CorruptionError at
   // the first damage.

@@ -174,7 +174,7 @@ bool Writer::seal_if_due() {
   return true;
 }
 
-void Writer::optimize(const std::string& name, int threads) {
+void Writer::optimize(const std::string& name, int threads, bool other_only) {
   require_open();
   const std::lock_guard maintenance(maintenance_);
   for (int attempt = 0; attempt < kMergeAttempts; ++attempt) {
@@ -190,7 +190,7 @@ void Writer::optimize(const std::string& name, int threads) {
       seal_beside_writers();
     }
     bool done = true;
-    for (const size_t generation : {0, 1}) {
+    for (size_t generation = other_only ? 1 : 0; generation < 2; ++generation) {
       const auto plan = [&](const CollectionState& collection) { return plan_optimize(collection, generation); };
       done = done && merge(name, plan, threads);
     }

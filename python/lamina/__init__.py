@@ -21,6 +21,7 @@ from lamina.errors import (
     InvalidVectorError,
     LaminaError,
     LockedError,
+    MigrationStateError,
     ModelMismatchError,
     NotFoundError,
     ReadOnlyError,
@@ -33,6 +34,9 @@ from lamina.index import Index
 if TYPE_CHECKING:
     from lamina.collection import Collection, WriteResult
     from lamina.embedders import embedder
+    from lamina.gate import Evaluation, Gate
+    from lamina.migrate import Migration
+    from lamina.migration import MigrationPlan, MigrationStatus
     from lamina.models import Model
     from lamina.records import Record, Records
     from lamina.report import Budget, RefreshReport
@@ -51,13 +55,19 @@ __all__ = [
     "CorruptionError",
     "DimensionMismatchError",
     "DuplicateIdError",
+    "Evaluation",
     "FormatVersionError",
+    "Gate",
     "Hit",
     "Hits",
     "Index",
     "InvalidVectorError",
     "LaminaError",
     "LockedError",
+    "Migration",
+    "MigrationPlan",
+    "MigrationStateError",
+    "MigrationStatus",
     "Model",
     "ModelMismatchError",
     "NotFoundError",
@@ -83,6 +93,11 @@ _ON_FIRST_USE = {
     "Budget": "lamina.report",
     "CleanupReport": "lamina.versions",
     "Collection": "lamina.collection",
+    "Evaluation": "lamina.gate",
+    "Gate": "lamina.gate",
+    "Migration": "lamina.migrate",
+    "MigrationPlan": "lamina.migration",
+    "MigrationStatus": "lamina.migration",
     "Model": "lamina.models",
     "Record": "lamina.records",
     "Records": "lamina.records",

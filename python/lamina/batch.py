@@ -131,5 +131,5 @@ class BatchWriter:
             np.select([given, kept], [_core.FATE_GIVEN, _core.FATE_KEPT], _core.FATE_NONE).astype(np.uint8),
             np.stack(new_ones) if new_ones else None,
             self._caller.model,
-            self._options.scope,
+            scope=self._options.scope,
         )

@@ -1,4 +1,4 @@
-"""The command line: `lamina refresh | search | info | verify | optimize | demo`.
+"""The command line: `lamina refresh | search | migrate | info | verify | optimize | demo`.
 
 Data go to stdout, progress, warnings and errors to stderr. Exit codes: 0 done, 1 failed, 2 used wrongly.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import lamina
+from lamina import cli_migrate
 from lamina.errors import LaminaError, NotFoundError
 
 FAILED_SHOWN = 10
@@ -80,6 +81,8 @@ def parser() -> argparse.ArgumentParser:
     breadth.add_argument("--recall", type=float, help="share of the true neighbours to aim for (default: 0.95)")
     breadth.add_argument("--exact", action="store_true", help="compare with every record")
 
+    cli_migrate.add(commands, _budget, _positive)
+
     command = _command(commands, info, "say what a store holds, or how this build was made")
     command.add_argument("store", metavar="STORE", nargs="?")
     command.add_argument("--build", action="store_true", help="compiler and instruction sets of this build")
@@ -125,7 +128,7 @@ def _refresh_once(arguments: argparse.Namespace) -> int:
                 name, embed=None if arguments.model is None else _same(store, name, arguments.model)
             )
         else:
-            docs = store.create_collection(name, model=_model(arguments.model or "hash:384"))
+            docs = store.create_collection(name, model=model_of(arguments.model or "hash:384"))
         report = docs.refresh(
             arguments.source,
             scope=arguments.scope,
@@ -178,7 +181,7 @@ def _names(path: str) -> list[str]:
 
 def search(arguments: argparse.Namespace) -> int:
     with lamina.open(arguments.store, read_only=True) as store:
-        name = _only(store, arguments.collection)
+        name = only(store, arguments.collection)
         docs = store.get_collection(name, embed=arguments.model)
         breadth = {"ef": arguments.ef, "recall": arguments.recall, "exact": arguments.exact}
         found = docs.search(arguments.query, arguments.k, **breadth, include=("content", "metadata"))
@@ -294,7 +297,7 @@ def _budget(text: str) -> lamina.Budget:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _model(spec: str) -> lamina.Model:
+def model_of(spec: str) -> lamina.Model:
     """The model of an embedder's spec; one that does not say its dimension is tried."""
     embed = lamina.embedder(spec)
     dim = getattr(embed, "dim", None)
@@ -305,11 +308,11 @@ def _same(store: lamina.Store, name: str, spec: str) -> str:
     """The spec, if the collection's model is of that name (ModelMismatchError names both)."""
     stored = store.get_collection(name).model
     if stored.name != spec:
-        store.get_collection(name, model=_model(spec))
+        store.get_collection(name, model=model_of(spec))
     return spec
 
 
-def _only(store: lamina.Store, name: str | None) -> str:
+def only(store: lamina.Store, name: str | None) -> str:
     names = store.list_collections()
     if name is None and len(names) != 1:
         raise ValueError(f"the store has {len(names)} collections: name one with --collection ({', '.join(names)})")

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lamina import _core
+    from lamina.gate import Gate
     from lamina.hits import BatchHits, Hits
     from lamina.kept import Failed
+    from lamina.migrate import Migration
     from lamina.records import Records
     from lamina.report import RefreshReport
+    from lamina.sourced import Contents
     from lamina.store import Store
 
 __all__ = ["Collection", "WriteResult"]
@@ -178,6 +181,39 @@ class Collection(Writer[WriteResult]):
         from lamina.refresh import arefresh
 
         return await arefresh(self, source, embed, **options)
+
+    def migrate(
+        self,
+        to: Model | str | None = None,
+        embed: Embed | str | None = None,
+        source: Contents | None = None,
+        vectors: Any = None,
+        gate: Gate | None = None,
+        serve: str = "old",
+    ) -> Migration:
+        """A migration to another model, while the collection is searched and written. Changes nothing by itself.
+
+            m = docs.migrate(to=lamina.Model("new", dim=768, embed=embed))
+            m.plan(); m.run(); m.evaluate(); m.cutover()    # and then m.rollback(), or m.finalize()
+
+        Args:
+            to: the model, a `Model` or a spec such as "hash:384"; its dimension and metric may be others. None: that of
+                the migration which is open, after a restart, say.
+            embed: its embedder, if it has none yet. Not needed for a model that is the old one with fewer dimensions
+                (`Model(..., dim=256, full_dim=768)`): the stored vectors are cut.
+            source: contents of records that the store has none of: a mapping from id, or a callable from a list of ids.
+            gate: what `cutover` asks of the new generation; see `lamina.Gate`.
+            serve: until the cut-over, queries of the new model (`model=`, tagged arrays) are refused: "old"; or
+                answered from the old vectors over a fitted map, and refused where that does not hold: "bridge".
+            vectors: ready-made ones: a mapping from id, a pair (ids, array), or a table with columns `id` and `vector`.
+                They are taken to be of the records as they are now, and not stored for one that changes later.
+
+        Raises MigrationStateError if that model is served already, if another migration is open, or if none is and `to`
+        is not given.
+        """
+        from lamina.migrate import migration_of
+
+        return migration_of(self, to, embed, source, vectors, gate, serve)
 
     def optimize(self, threads: int = 0) -> None:
         """Merges everything into one segment for the fastest reads. `threads` 0: all of the machine."""

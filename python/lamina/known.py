@@ -28,7 +28,7 @@ class Known:
         self._collection = collection
         self._model = model  # that the vectors are of
         self._oldest_us = oldest_us  # vectors that were made before are too old
-        self._snapshot: Any = None
+        self._core: Any = None  # of the snapshot
         self._keys = np.empty(0, np.uint64)  # the first half of each hash, sorted
         self._refs = np.empty(0, np.uint64)
         self._recent: dict[bytes, int | str] = {}
@@ -56,17 +56,17 @@ class Known:
         wanted = np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 16)
         at, refs = self._sealed(wanted)
         if len(at):
-            found.update(zip([hashes[row] for row in at], self._snapshot._core.vectors_at(refs)[0], strict=True))
+            found.update(zip([hashes[row] for row in at], self._core.vectors_at(refs)[0], strict=True))
         return found
 
     def _load(self) -> None:
-        if self._snapshot is not None and len(self._recent) < RECENT_MAX:
+        if self._core is not None and len(self._recent) < RECENT_MAX:
             return
-        self._snapshot = self._collection.snapshot()
+        snapshot = self._collection.snapshot()
         self._recent.clear()
-        core = self._of_model(self._snapshot._core)
+        core = self._core = generation_of(snapshot._core, self._model, self._collection.name)
         keys, refs = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
-        for part in self._snapshot._refs(CHUNK):
+        for part in snapshot._refs(CHUNK):
             vector = core.provenance_at(part)
             usable = vector["has_vector"] & vector["made_from"].any(axis=1)
             usable &= vector["embedded_us"] >= self._oldest_us
@@ -84,11 +84,11 @@ class Known:
         places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
         at = np.flatnonzero(self._keys[places] == keys)
         refs = self._refs[places[at]]
-        whole = (self._snapshot._core.provenance_at(refs)["made_from"] == wanted[at]).all(axis=1)
+        whole = (self._core.provenance_at(refs)["made_from"] == wanted[at]).all(axis=1)
         return at[whole], refs[whole]
 
     def _recently(self, hashes: list[bytes]) -> dict[bytes, NDArray[Any]]:
-        core = self._of_model(self._collection._take())
+        core = generation_of(self._collection._take(), self._model, self._collection.name)
         refs = core.find(writes.as_ids([self._recent[hash] for hash in hashes]))
         there = refs != np.uint64(_core.NO_REF)
         refs, hashes = refs[there], [hash for hash, found in zip(hashes, there, strict=True) if found]
@@ -97,12 +97,13 @@ class Known:
         found = zip(hashes, made_from, vectors, strict=True)
         return {hash: vector for hash, made, vector in found if made.tobytes() == hash}
 
-    def _of_model(self, core: _core.Snapshot) -> _core.Snapshot:
-        """ModelMismatchError if another model is served by now."""
-        if core.fingerprint != self._model.digest:
-            name = self._collection.name
-            raise mismatch(self._model, Model.from_canonical(core.model), doing="take up vectors", collection=name)
-        return core
+
+def generation_of(core: _core.Snapshot, model: Model, collection: str) -> _core.Snapshot:
+    """The generation of this model in a snapshot, served or not. ModelMismatchError if there is none."""
+    for generation in (core, core.other()):
+        if generation is not None and generation.fingerprint == model.digest:
+            return generation
+    raise mismatch(model, Model.from_canonical(core.model), doing="take up vectors", collection=collection)
 
 
 def _first_half(hashes: NDArray[np.uint8]) -> NDArray[np.uint64]:

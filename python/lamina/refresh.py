@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import dataclasses
 import threading
 import time
@@ -169,18 +167,7 @@ async def arefresh(
     Cancelling it ends the refresh after the batches that are running; what was finished stays.
     """
     stop = threading.Event()
-    context = contextvars.copy_context()
-    context.run(waiting.loop.set, asyncio.get_running_loop())
-    work = asyncio.get_running_loop().run_in_executor(
-        None, lambda: context.run(refresh, collection, source, embed, stop=stop, **options)
-    )
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        stop.set()
-        await asyncio.wait([work])
-        work.exception()
-        raise
+    return await waiting.in_thread(lambda: refresh(collection, source, embed, stop=stop, **options), stop.set)
 
 
 @dataclasses.dataclass

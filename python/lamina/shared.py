@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lamina import _core
 from lamina.closed import Closed
 from lamina.errors import ClosedError, ConflictError, NotFoundError
+from lamina.holds import Holds
 from lamina.maintenance import Maintainer
 from lamina.versions import microseconds
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from lamina.bridge import Bridge
     from lamina.collection import Collection
     from lamina.models import Model
     from lamina.records import BlockCache
@@ -97,6 +99,9 @@ class Shared:
         self.collections: weakref.WeakSet[Collection] = weakref.WeakSet()
         # With the embedders that callers brought, by collection and fingerprint.
         self.models: dict[tuple[str, bytes], Model] = {}
+        self.backfills: dict[str, threading.Event] = {}  # by collection: set, it ends the run of a migration
+        self.holds = Holds()
+        self.bridges: dict[tuple[str, bytes], Bridge] = {}  # by collection and the fingerprint that they begin at
         self._read_only = read_only
         self._pid = os.getpid()
         self.core: Any = _core.Store.open(

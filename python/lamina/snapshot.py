@@ -200,19 +200,22 @@ class Snapshot:
         return self.model.embed_query(query)
 
     def _of_served_model(self, query: Any, model: Model | None) -> Any:
-        """The query, if `model` and its tag name the model that made the stored vectors. ModelMismatchError."""
-        if model is not None:
-            self._refuse_another(model)
-        if type(query) is not TaggedVectors:
-            return query
-        self._refuse_another(query.model)
-        return query.vectors
-
-    def _refuse_another(self, named: object) -> None:
+        """The query, for the model that made the vectors: as it is, or over a bridge. ModelMismatchError."""
+        tag = query.model if type(query) is TaggedVectors else None
+        named = tag if model is None else model
         if not isinstance(named, Model):
             raise TypeError(f"model= is a lamina.Model, not {named!r}")
-        if named.digest != self._core.fingerprint:
+        if tag is not None and tag != named:
+            raise mismatch(tag, named, doing="search", collection=self.name)
+        vectors = query.vectors if type(query) is TaggedVectors else query
+        if named.digest == self._core.fingerprint:
+            return vectors
+        bridge = self._shared.bridges.get((self.name, named.digest))
+        if bridge is None:
             raise mismatch(named, self.model, doing="search", collection=self.name)
+        if is_text(vectors):
+            vectors = named.embed_query([vectors])[0] if isinstance(vectors, str) else named.embed_query(vectors)
+        return bridge.queries(as_queries(vectors, named.dim, named.metric), self._core.fingerprint)
 
 
 def is_text(query: Any) -> bool:

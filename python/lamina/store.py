@@ -15,12 +15,12 @@ from lamina import _core
 from lamina.arguments import text, whole
 from lamina.base import Base
 from lamina.collection import Collection, bound
-from lamina.errors import ClosedError, ConflictError, NotFoundError, ReadOnlyError
+from lamina.errors import ClosedError, ConflictError, ModelMismatchError, NotFoundError, ReadOnlyError
 from lamina.models import Embed, Model
 from lamina.shared import Shared, acquire
 from lamina.transaction import Transaction
 from lamina.versions import check_name, microseconds
-from lamina.writes import Update, Write, WriteResult
+from lamina.writes import Delete, Update, Write, WriteResult
 
 __all__ = ["Missing", "Recovery", "RepairReport", "Store", "VerifyReport", "open"]
 
@@ -382,12 +382,18 @@ class Store:
     def _commit(self, planned: Sequence[tuple[Collection, Write, int | None]]) -> list[WriteResult]:
         """Writes all of it as one version. What rests on the collections as they were is made anew if they changed."""
         core = self._writable()
+        for collection, _, _ in planned:
+            self._shared.holds.admit(collection.name)
         while True:
             operations = self._operations(planned)
             try:
                 results = core.write(operations) if operations else []
             except ConflictError:
                 if any(if_version is not None for _, _, if_version in planned):
+                    raise
+                continue
+            except ModelMismatchError:
+                if not all(isinstance(write, Delete) or write.embedded for _, write, _ in planned):
                     raise
                 continue
             self._shared.wrote()
@@ -403,6 +409,8 @@ class Store:
             if base is None:
                 base = bases[name] = Base(name, collection._take(), self._shared.cache)
             if_version = None if if_version is None else whole("if_version", if_version)
+            if not isinstance(write, Delete) and write.embedded and write.model.digest != base.snapshot.fingerprint:
+                write = write.by(collection._target_of(base.snapshot))  # another model is served by now
             settings = base.admit(write)
             if isinstance(write, Update):
                 write = write.merged(base)

@@ -8,7 +8,10 @@ import functools
 import inspect
 import os
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 # Where the coroutines of this context run; None: on a loop of lamina's own, in a thread of its own.
 loop: contextvars.ContextVar[asyncio.AbstractEventLoop | None] = contextvars.ContextVar("loop", default=None)
@@ -19,6 +22,21 @@ def settled(result: Any) -> Any:
     if not inspect.isawaitable(result):
         return result
     return asyncio.run_coroutine_threadsafe(_await(result), loop.get() or _own_loop(os.getpid())).result()
+
+
+async def in_thread(work: Callable[[], T], stop: Callable[[], None]) -> T:
+    """What `work` returns, done in a thread; coroutines in it run on this loop. Cancelled, it is told to stop."""
+    running = asyncio.get_running_loop()
+    context = contextvars.copy_context()
+    context.run(loop.set, running)
+    done = running.run_in_executor(None, lambda: context.run(work))
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        stop()
+        await asyncio.wait([done])
+        done.exception()
+        raise
 
 
 async def _await(result: Any) -> Any:

@@ -97,8 +97,18 @@ class Put:
     fates: NDArray[np.uint8]
     vectors: NDArray[Any] | None
     model: Model  # that made the vectors
+    embedded: bool = False  # the vectors are the model's of the texts, made for this write
     scope: str = ""  # who writes the records: "" for plain writes
     canary: str = ""  # to be kept, if the collection keeps none
+
+    def by(self, target: Target) -> Put:
+        """The same for a collection that another model is served in by now."""
+        texts = [] if self.content is None else self.content.to_pylist()
+        if target.model.embed_with is None:
+            fates = np.full(len(texts), _core.FATE_NONE, np.uint8)
+            return dataclasses.replace(self, vectors=None, fates=fates, model=target.model, canary="")
+        vectors, canary = target.embed(texts)
+        return dataclasses.replace(self, vectors=vectors, model=target.model, canary=canary)
 
     def op(self, collection: str, if_version: int | None, settings: tuple[str, str] | None = None) -> _core.WriteOp:
         from lamina import codec
@@ -128,7 +138,12 @@ class Update:
     content: pa.Array | None
     vectors: NDArray[Any] | None
     model: Model  # that made the vectors
-    embedded: dict[bytes, NDArray[Any]] = dataclasses.field(default_factory=dict)  # by content hash, over retries
+    embedded: bool = False  # there are no other vectors than those that the model makes of the texts
+    embedded_texts: dict[bytes, NDArray[Any]] = dataclasses.field(default_factory=dict)  # by hash, over retries
+
+    def by(self, target: Target) -> Update:
+        """The same for a collection that another model is served in by now."""
+        return dataclasses.replace(self, model=target.model, embedded_texts={})
 
     def merged(self, base: Base) -> Put:
         """The whole records that come of it. NotFoundError, and what the embedder raises."""
@@ -149,11 +164,11 @@ class Update:
 
     def _embed(self, content: pa.Array, hashes: NDArray[np.uint8], rows: NDArray[np.int64]) -> Any:
         keys = [hashes[row].tobytes() for row in rows]
-        new = {key: row for key, row in zip(keys, rows.tolist(), strict=True) if key not in self.embedded}
+        new = {key: row for key, row in zip(keys, rows.tolist(), strict=True) if key not in self.embedded_texts}
         if new:
             made = self.model.embed([content[row].as_py() for row in new.values()])
-            self.embedded.update(zip(new, made, strict=True))
-        return np.stack([self.embedded[key] for key in keys]) if keys else None
+            self.embedded_texts.update(zip(new, made, strict=True))
+        return np.stack([self.embedded_texts[key] for key in keys]) if keys else None
 
 
 @dataclasses.dataclass
@@ -191,7 +206,8 @@ def put(target: Target, verb: str, ids: Any, vectors: Any, metadata: Any, conten
             array, canary = target.embed([] if texts is None else texts.to_pylist())
     hashes = np.zeros((rows, 16), np.uint8) if texts is None else _hashes(texts)
     fates = np.full(rows, fate, np.uint8)
-    return Put(verb, ids, batch, texts, hashes, fates, array, target.model, canary=canary)
+    embedded = vectors is None and array is not None
+    return Put(verb, ids, batch, texts, hashes, fates, array, target.model, embedded, canary=canary)
 
 
 def update(target: Target, ids: Any, vectors: Any, metadata: Any, content: Any, model: Model | None) -> Update:
@@ -210,6 +226,7 @@ def update(target: Target, ids: Any, vectors: Any, metadata: Any, content: Any, 
         None if content is None else as_content(content, len(ids)),
         _vectors(target, vectors, len(ids), model),
         target.model,
+        vectors is None,
     )
 
 

@@ -236,3 +236,30 @@ def test_the_program_itself(store: str, source: str) -> None:
     done = subprocess.run([*command, "verify", source], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("lamina: ")
+
+
+def test_a_migration_from_plan_to_finalize(capsys: pytest.CaptureFixture[str], store: str, source: str) -> None:
+    run(capsys, "refresh", store, source)
+    planned = json.loads(run(capsys, "migrate", "plan", store, "--to", "hash:64", "--json")[0])
+    assert planned["records"] == planned["texts"] > 0
+    run(capsys, "migrate", "status", store, code=1)  # none is open
+    run(capsys, "migrate", "cutover", store, code=1)
+    ran = json.loads(run(capsys, "migrate", "run", store, "--to", "hash:64", "--json")[0])
+    assert ran["stored"] == planned["records"]
+    assert "ready: 100.0%" in run(capsys, "migrate", "status", store)[0]
+    golden = Path(store).with_name("golden.jsonl")
+    golden.write_text('{"query": "two blue dogs", "relevant": ["d1"]}\n{"query": "green birds"}\n')
+    asked = ("--golden", str(golden), "--min-recall", "0.9")
+    assert json.loads(run(capsys, "migrate", "evaluate", store, "--json", *asked)[0])["recall"] == 1.0
+    golden.write_text('{"query": "two blue dogs", "relevant": ["none"]}\n')
+    assert "refused" in run(capsys, "migrate", "evaluate", store, *asked, code=1)[0]
+    run(capsys, "migrate", "cutover", store, *asked, code=1)
+    assert "cut_over" in run(capsys, "migrate", "cutover", store)[0]
+    assert "d1" in run(capsys, "search", store, "two blue dogs", "-k", "1")[0]
+    assert "rolled_back" in run(capsys, "migrate", "rollback", store)[0]
+    run(capsys, "migrate", "run", store)
+    run(capsys, "migrate", "cutover", store)
+    assert json.loads(run(capsys, "migrate", "finalize", store, "--json")[0])["state"] == "finalized"
+    run(capsys, "migrate", "run", store, "--to", "hash:32")
+    assert "aborted" in run(capsys, "migrate", "abort", store)[0]
+    assert json.loads(run(capsys, "info", store, "--json")[0])["collections"]["docs"]["model"]["name"] == "hash:64"

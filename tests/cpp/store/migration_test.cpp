@@ -296,6 +296,24 @@ TEST_F(MigrationTest, NothingOfAnEndedMigrationStaysOnTheDisk) {
   store->verify();
 }
 
+TEST_F(MigrationTest, TheSecondGenerationIsOptimizedAlone) {
+  for (int batch = 0; batch < 2; ++batch) {
+    upsert(*store, batch_of(1, 4 * batch, 4));
+    store->seal();
+  }
+  store->begin_migration("docs", next_spec());
+  for (int batch = 0; batch < 2; ++batch) {
+    fill(*store, batch_of(1, 4 * batch, 4));
+    store->seal();
+  }
+  store->optimize("docs", 1, true);
+  const auto snapshot = store->collection("docs")->snapshot();
+  EXPECT_EQ(snapshot->other->vectors->parts.size(), 1U);
+  EXPECT_EQ(snapshot->vectors->parts.size(), 2U);
+  EXPECT_EQ(snapshot->records->parts.size(), 2U) << "no content is written again";
+  expect_missing(0, 0);
+}
+
 TEST_F(MigrationTest, ARowThatIsPurgedIsInNoGeneration) {
   upsert(*store, batch_of(1, 0, 8));
   store->begin_migration("docs", next_spec());
