@@ -49,6 +49,12 @@ def test_readers_beside_a_busy_writer_see_whole_batches() -> None:
     assert min(report["versions seen by readers"]) > 5
 
 
+def test_a_killed_migration_goes_on_where_it_was() -> None:
+    report = run("migrate_kills.py", "--kills", "8", "--docs", "500")
+    assert report["kills"] == sum(report["stages"].values()) == 8
+    assert report["records"] > 300
+
+
 def test_no_damage_goes_unseen() -> None:
     report = run("flip_sweep.py", "--sample", "40")
     assert report["failures"] == []
