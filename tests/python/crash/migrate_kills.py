@@ -53,7 +53,10 @@ MODELS = {name: Model(name, dim=DIM, embed=embedder) for name, embedder in EMBED
 
 
 def opened(store: lamina.Store) -> Collection:
-    docs = store.get_or_create_collection("docs", model=MODELS["one"])
+    there = "docs" in store.list_collections()
+    if not there:
+        store.create_collection("docs", model=MODELS["one"])
+    docs = store.get_collection("docs", embed=EMBEDDERS[store.get_collection("docs").model.name])
     for model in MODELS.values():
         store._shared.remember("docs", model)
     return docs
@@ -159,7 +162,7 @@ def run(folder: Path, kills: int, rows: int, seed: int) -> dict[str, Any]:
         while not (folder / "alive").exists():
             assert os.waitpid(child, os.WNOHANG)[0] == 0, wrong.read_text() if wrong.exists() else "it died"
             time.sleep(0.001)
-        time.sleep(chance.random() * 0.6)
+        time.sleep(chance.random() * 2)
         os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         assert status == signal.SIGKILL, wrong.read_text() if wrong.exists() else status
