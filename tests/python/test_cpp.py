@@ -1,11 +1,13 @@
 """The C++ tests, through pytest.
 
 Goal: one command runs every test. Method: build them in build/pytest, kept from run to run, and run ctest; where
-GoogleTest is absent, skip and name what was not run, unless LAMINA_REQUIRE_GTEST or CI says that it must be there.
+GoogleTest is absent, skip and name what was not run, unless LAMINA_REQUIRE_GTEST or CI says that it must be there. Then
+each safeguard is switched off, to see that a test notices.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -60,3 +62,12 @@ def test_cpp() -> None:
     skipped = [case.get("name") for case in cases if case.find("skipped") is not None]
     assert not skipped, f"C++ tests that skipped themselves: {skipped}"
     print(f"{len(cases)} C++ tests passed")
+
+
+@pytest.mark.slow
+def test_each_safeguard_that_is_off_is_noticed() -> None:
+    if not (BUILD / "tests" / "cpp" / "store_test").exists():
+        pytest.skip("the C++ tests are not built")
+    report = json.loads(run(sys.executable, "tests/python/crash/mutants.py", "--build", str(BUILD)))
+    assert report["mutants"] >= 25
+    assert report["survived"] == []

@@ -130,6 +130,51 @@ TEST(SegmentFile, AnotherSegmentsBlocksAndFootersAreRefused) {
   EXPECT_EQ(answer_of([&] { read_all(std::make_shared<TestMapping>(file.bytes), other); }), Answer::kDamaged);
 }
 
+// What only one safeguard would notice.
+TEST(SegmentFile, OpeningRefusesADamagedHeaderAndAnotherFooter) {
+  const File file = small();
+  const auto mapping = std::make_shared<TestMapping>(file.bytes);
+  const auto open = [&](const FileRef& ref) { SegmentFile(mapping, 0, ref, kToyHasher); };
+  FileRef other = file.ref;
+  other.digest[5] ^= std::byte{1};
+  EXPECT_THROW(open(other), CorruptionError);
+  mapping->data()[48] ^= std::byte{1};  // of the number of rows
+  EXPECT_THROW(open(file.ref), CorruptionError);
+}
+
+TEST(SegmentFile, ADamagedFooterIsToldFromAnother) {
+  const File file = small();
+  const auto mapping = std::make_shared<TestMapping>(file.bytes);
+  mapping->data()[file.bytes.size() - kPageBytes + 3000] ^= std::byte{1};
+  try {
+    SegmentFile(mapping, 0, file.ref, kToyHasher);
+    FAIL();
+  } catch (const CorruptionError& e) {
+    EXPECT_NE(std::string(e.what()).find("footer checksum"), std::string::npos) << e.what();
+  }
+}
+
+TEST(SegmentFile, NoBlockIsBelievedWhileAChecksumIsDamaged) {
+  const File file = small();
+  const auto mapping = std::make_shared<TestMapping>(file.bytes);
+  const SegmentFile segment(mapping, 0, file.ref, kToyHasher);
+  const auto checks = load_le<uint64_t>(file.bytes.data() + file.bytes.size() - kPageBytes + 256 + 8);
+  mapping->data()[checks + 8] ^= std::byte{1};  // the checksum of the second section's first block
+  EXPECT_THROW(CheckedSection(segment, segment.require(kFirst, 1, 70'000)).check(0, 1), CorruptionError);
+}
+
+TEST(SegmentFile, VerifyNoticesAnotherContentThoughChecksumsAgree) {
+  const File file = small();
+  Buffer bytes = file.bytes;
+  bytes[5000] ^= std::byte{1};
+  FileRef ref = repair_segment(bytes);
+  const Edit footer = Edit(bytes).last(kPageBytes);
+  std::ranges::copy(Bytes(file.bytes).last(kPageBytes).subspan(32, 32), footer.data() + 32);  // the old content root
+  store_le(footer.data() + kFooterCrcOffset, crc32c(0, footer.first(kFooterCrcOffset)));
+  ref.digest = kToyHasher.digest(footer);
+  EXPECT_EQ(answer_of([&] { read_all(std::make_shared<TestMapping>(bytes), ref); }), Answer::kDamaged);
+}
+
 // What opening and verifying answer when `size` bytes at `at` of the footer (of the header if `in_header`) are `value`.
 template <class T>
 Answer answer_to(size_t at, T value, bool in_header = false) {
