@@ -1,63 +1,20 @@
-// The life of a store in a small language, and beside it a toy model that is plainly right: for scenarios of a few
-// lines, some of whose steps fail.
+// The life of a store in a small language, for scenarios of a few lines, some of whose steps fail; beside it, what the
+// store has promised.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <functional>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "io/fault.h"
-#include "store/toy_store.h"
+#include "store/promise.h"
 
 namespace lamina {
-
-struct Contents {
-  Rows rows;
-  std::string settings;
-  bool operator==(const Contents&) const = default;
-};
-using Model = std::map<std::string, Contents>;
-
-inline void PrintTo(const Contents& contents, std::ostream* out) {
-  *out << testing::PrintToString(contents.rows) << " " << contents.settings;
-}
-
-inline Model contents_of(const Store& store) {
-  Model model;
-  for (const std::string& name : store.collections()) {
-    const auto snapshot = store.collection(name)->snapshot();
-    model[name] = {rows_of(*snapshot), snapshot->spec->settings};
-  }
-  return model;
-}
-
-// What a store owes to whoever used it.
-struct Promise {
-  bool made = false;  // it was there once
-  Model acknowledged;
-  std::vector<Model> in_doubt;  // instead of that: what steps that failed since may have made of it
-  std::vector<Model> unsynced;  // instead of that, after a power cut: earlier ones, by the policy
-
-  Promise after_power_cut() const {
-    Promise left = *this;
-    left.in_doubt.insert(left.in_doubt.end(), unsynced.begin(), unsynced.end());
-    left.unsynced.clear();
-    return left;
-  }
-
-  void expect(const Model& found) const {
-    const bool known = found == acknowledged || std::find(in_doubt.begin(), in_doubt.end(), found) != in_doubt.end();
-    EXPECT_TRUE(known) << "found " << testing::PrintToString(found) << "\nacknowledged "
-                       << testing::PrintToString(acknowledged) << "\nand " << in_doubt.size() << " in doubt";
-  }
-};
 
 // Every step does nothing while the store is not open, or if what it works on is not known to be there. A step that
 // throws an Error is in doubt until a later one returns: then it has changed nothing. Any other exception escapes.
@@ -76,9 +33,10 @@ class Life {
     options.create = true;
     attempt([&] {
       store_ = open_store(process_, options);
-      const Model found = contents_of(*store_);
-      promise_.expect(found);
-      promise_ = {.made = true, .acknowledged = found, .in_doubt = {}, .unsynced = {}};
+      promise_.acknowledged = promise_.expect(*store_);
+      promise_.made = true;
+      promise_.in_doubt.clear();
+      promise_.unsynced.clear();
       lax_ = options.durability != Durability::kFsync;
       sound_ = true;
     });
@@ -103,6 +61,7 @@ class Life {
   }
   void drop(const std::string& name) {
     if (!there(name)) return;
+    promise_.noted.clear();
     durable_step([&](Model& next) { next.erase(name); }, [&] { store_->drop_collection(name); });
   }
   void put(const Rows& rows, const std::string& name = "docs") {
@@ -154,6 +113,82 @@ class Life {
     EXPECT_THROW(lamina::write(*store_, Op(Verb::kAdd, rows, name)), Error);
   }
 
+  // Versions.
+  void tag(const std::string& tag, const std::string& name = "docs") {
+    if (!there(name)) return;
+    durable_step([&](Model& next) { next[name].tags[tag] = next[name].rows; }, [&] { store_->tag(name, tag, {}); });
+  }
+  void untag(const std::string& tag, const std::string& name = "docs") {
+    if (!there(name, tag)) return;
+    durable_step([&](Model& next) { next[name].tags.erase(tag); }, [&] { store_->untag(name, tag); });
+  }
+  void branch(const std::string& branch, const std::string& name = "docs") {
+    if (!there(name)) return;
+    durable_step(
+        [&](Model& next) {
+          next[branch] = {next[name].rows, next[name].settings, {}};
+        },
+        [&] { store_->branch(name, branch, {}); });
+  }
+  void branch_at(const std::string& tag, const std::string& branch, const std::string& name = "docs") {
+    if (!there(name, tag)) return;
+    durable_step(
+        [&](Model& next) {
+          next[branch] = {next[name].tags[tag], next[name].settings, {}};
+        },
+        [&] { store_->branch(name, branch, {.tag = tag}); });
+  }
+  // If `to` is there, it is replaced, and its tags go over.
+  void rename(const std::string& from, const std::string& to) {
+    if (!there(from)) return;
+    const auto change = [&](Model& next) {
+      Contents moved = next[from];
+      moved.tags.merge(next[to].tags);
+      next.erase(from);
+      next[to] = moved;
+    };
+    promise_.noted.clear();
+    durable_step(change, [&] { store_->rename_collection(from, to, true); });
+  }
+  void rollback(const std::string& tag, const std::string& name = "docs") {
+    if (!there(name, tag)) return;
+    durable_step([&](Model& next) { next[name].rows = next[name].tags[tag]; },
+                 [&] { store_->rollback(name, {.tag = tag}, {}); });
+  }
+  // If one of the ids is there. REQUIRES: all collections are branches of one.
+  void purge(const std::vector<int64_t>& ids, const std::string& name = "docs") {
+    const auto any_in = [&](const Rows& rows) {
+      return std::any_of(ids.begin(), ids.end(), [&](int64_t id) { return rows.contains(id); });
+    };
+    if (!there(name) || !any_in(promise_.acknowledged.at(name).rows)) return;
+    const auto change = [&](Model& next) {
+      for (auto& [collection, contents] : next) {
+        remove(contents.rows, ids);
+        for (auto& [tag, rows] : contents.tags) remove(rows, ids);
+      }
+    };
+    Ids wanted;
+    wanted.ints = ids;
+    promise_.noted.clear();
+    durable_step(change, [&] {
+      try {
+        store_->purge(name, wanted);
+      } catch (const Error&) {
+        if (any_in(rows_in(*store_, name))) throw;  // else they are deleted, and what is left is in older files
+      }
+    });
+  }
+  void cleanup() {
+    promise_.noted.clear();
+    step([](Model&) {}, [&] { store_->cleanup(0); });
+  }
+  // From now on the newest version can be had, until a step that may give it up.
+  void note(const std::string& name = "docs") {
+    if (!there(name) || !sound_ || lax_ || ended_) return;
+    const uint64_t version = store_->collection(name)->snapshot()->version;
+    promise_.noted[{name, version}] = promise_.acknowledged.at(name).rows;
+  }
+
   void seal() {
     durable_step([](Model&) {}, [&] { store_->seal(); });
   }
@@ -177,7 +212,7 @@ class Life {
     attempt([&] {
       if (!reader_) reader_ = open_reader(fs_);
       reader_->reload();
-      promise_.expect(contents_of(*reader_));
+      promise_.expect(*reader_);
     });
   }
   void stop_reading() { reader_.reset(); }
@@ -192,6 +227,13 @@ class Life {
     held_ = store_->collection(name)->snapshot();
     held_rows_ = rows_of(*held_);
   }
+  void hold_noted() {  // the oldest that was noted
+    if (promise_.noted.empty() || !store_ || ended_) return;
+    const auto& [version, rows] = *promise_.noted.begin();
+    held_rows_ = rows;
+    attempt([&] { held_ = store_->snapshot(version.first, {.version = version.second}); });
+  }
+  void let_go_of_held() { held_.reset(); }
   void compare_held() const {
     if (!held_) return;
     EXPECT_EQ(rows_of(*held_), held_rows_);
@@ -205,6 +247,9 @@ class Life {
     for (const int64_t id : ids) rows.erase(id);
   }
   bool there(const std::string& name) const { return promise_.acknowledged.contains(name); }
+  bool there(const std::string& name, const std::string& tag) const {
+    return there(name) && promise_.acknowledged.at(name).tags.contains(tag);
+  }
 
   void step(const std::function<void(Model&)>& change, const std::function<void()>& action) {
     make_step(change, action, !lax_);
@@ -258,36 +303,5 @@ class Life {
   bool failed_ = false;
   bool ended_ = false;
 };
-
-// Opened by a reader, by a writer, and again: one of the states that are owed, and never an older one than before. The
-// store verifies and works.
-inline void expect_kept(const Promise& promise, FileSystem& fs) {
-  uint64_t seen = 0;
-  try {
-    const auto reader = open_reader(fs);
-    promise.expect(contents_of(*reader));
-    seen = reader->version();
-  } catch (const NotFoundError&) {
-    EXPECT_FALSE(promise.made) << "the store is gone";
-    return;
-  }
-  Model model;
-  {
-    const auto store = open_store(fs);
-    model = contents_of(*store);
-    promise.expect(model);
-    EXPECT_GE(store->version(), seen);
-    store->verify();
-    if (model.empty()) store->create_collection("new", toy_spec());
-    const std::string name = store->collections().front();
-    const Rows fresh = batch_of(6, 1000, 2);
-    write(*store, Op(Verb::kUpsert, fresh, name));
-    for (const auto& [id, row] : fresh) model[name].rows[id] = row;
-    store->close();
-  }
-  const auto again = open_store(fs);
-  EXPECT_TRUE(again->recovery().clean);
-  EXPECT_EQ(contents_of(*again), model);
-}
 
 }  // namespace lamina

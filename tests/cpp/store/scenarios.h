@@ -1,29 +1,14 @@
-// Short lives of a store. Each is played with every operation on files failing, and with the power cut at each.
+// All the lives. Each is played with every operation on files failing, and with the power cut at each.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "base/environment.h"
-#include "store/life.h"
+#include "store/version_scenarios.h"
 
 namespace lamina {
 
-struct Scenario {
-  const char* name;
-  void (*run)(Life& life);
-};
-
-inline std::string scenario_name(const testing::TestParamInfo<Scenario>& scenario) { return scenario.param.name; }
-
-inline void PrintTo(const Scenario& scenario, std::ostream* out) { *out << scenario.name; }
-
 namespace scenario {
-
-inline void begin(Life& life, StoreOptions options = {}) {
-  life.open(options);
-  life.make("docs");
-}
 
 inline Rows owed(Rows rows) {
   for (auto& [id, row] : rows) row.vector.reset();
@@ -32,9 +17,9 @@ inline Rows owed(Rows rows) {
 
 }  // namespace scenario
 
-inline const std::vector<Scenario>& scenarios() {
+inline std::vector<Scenario> write_scenarios() {
   using namespace scenario;
-  static const std::vector<Scenario> all = {
+  return {
       {"FirstOpen",
        [](Life& life) {
          life.open();
@@ -466,6 +451,14 @@ inline const std::vector<Scenario>& scenarios() {
          life.close();
        }},
   };
+}
+
+inline const std::vector<Scenario>& scenarios() {
+  static const std::vector<Scenario> all = [] {
+    std::vector<Scenario> both = write_scenarios();
+    for (const Scenario& one : version_scenarios()) both.push_back(one);
+    return both;
+  }();
   return all;
 }
 

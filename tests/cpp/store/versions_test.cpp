@@ -1,6 +1,6 @@
 // Goal: each version that is said to be kept is read as it was, by the writer and by readers, whatever has been sealed,
 // merged, reopened or cut off since; what is no longer kept is said so, and its space comes back. Method: the rows of
-// every version are remembered beside the store; files in memory; power cuts at each operation.
+// every version are remembered beside the store; files in memory. Faults and power cuts: version_scenarios.h.
 #include "store/store.h"
 
 #include <gtest/gtest.h>
@@ -8,7 +8,6 @@
 #include <limits>
 #include <set>
 
-#include "io/fault.h"
 #include "store/toy_store.h"
 
 namespace lamina {
@@ -372,78 +371,6 @@ TEST_F(VersionsTest, AMergeThatIsUnderWayDoesNotUndoARollback) {
   store->optimize("docs", 1);
   EXPECT_EQ(rows_in(*store), by_version.at(before));
   EXPECT_EQ(rows_in(*open_reader(fs)), by_version.at(before));
-}
-
-// Each step either happened or did not, whichever operation is the last before the power goes.
-TEST(VersionCrashTest, PowerIsCutAtEachOperation) {
-  using State = std::map<std::string, Rows>;
-  const auto contents = [](Store& in) {
-    State state;
-    for (const std::string& name : in.collections()) {
-      state[name] = rows_in(in, name);
-      for (const VersionInfo& one : in.versions(name)) {
-        for (const std::string& tag : one.tags) state[name + "@" + tag] = rows_of(*in.snapshot(name, {.tag = tag}));
-        in.snapshot(name, {.version = one.version});
-      }
-    }
-    return state;
-  };
-  const std::vector<std::function<void(Store&)>> steps = {
-      [](Store& s) { s.create_collection("docs", toy_spec()); },
-      [](Store& s) { upsert(s, batch_of(1, 0, 5)); },
-      [](Store& s) { s.tag("docs", "one", {}); },
-      [](Store& s) { upsert(s, batch_of(2, 3, 4)); },
-      [](Store& s) { s.branch("docs", "side", {.tag = "one"}); },
-      [](Store& s) { write(s, Op(Verb::kUpsert, batch_of(3, 9, 2), "side")); },
-      [](Store& s) { s.optimize("docs", 1); },
-      [](Store& s) { s.rollback("docs", {.tag = "one"}, {}); },
-      [](Store& s) { s.cleanup(0); },
-      [](Store& s) { s.rename_collection("side", "docs", true); },
-      [](Store& s) { upsert(s, batch_of(4, 1, 1)); },
-      [](Store& s) { s.untag("docs", "one"); },
-      [](Store& s) { s.cleanup(0); },
-      [](Store& s) { s.close(); },
-  };
-  const auto life = [&](FileSystem& files, std::vector<State>& states) {
-    states.assign(1, {});
-    try {
-      const auto opened = make_store(files);
-      for (const auto& step : steps) {
-        step(*opened);
-        if (&step != &steps.back()) states.push_back(contents(*opened));
-      }
-      return true;
-    } catch (const Error&) {
-      return false;
-    }
-  };
-  MemoryFileSystem whole;
-  FaultFileSystem counted(whole);
-  std::vector<State> expected;
-  ASSERT_TRUE(life(counted, expected));
-  const uint64_t operations = counted.operations();
-  for (uint64_t nth = 0; nth < operations; nth += 3) {
-    MemoryFileSystem memory;
-    FaultFileSystem faulty(memory);
-    faulty.fail({.rule = {.nth = nth}, .sticky = true, .half_write = true});
-    std::vector<State> states;
-    life(faulty, states);
-    for (const uint64_t seed : {uint64_t{0}, uint64_t{1}, 2 + nth}) {
-      SCOPED_TRACE(testing::Message() << "operation " << nth << ", seed " << seed << ", after step " << states.size());
-      const auto survivor = memory.after_power_cut(seed);
-      try {
-        const auto opened = open_store(*survivor);
-        const State found = contents(*opened);
-        const bool known =
-            found == expected[states.size() - 1] || found == expected[std::min(states.size(), expected.size() - 1)];
-        EXPECT_TRUE(known) << testing::PrintToString(found);
-        opened->verify();
-      } catch (const NotFoundError&) {
-        EXPECT_EQ(states.size(), 1u);
-      }
-      if (testing::Test::HasFailure()) return;
-    }
-  }
 }
 
 }  // namespace
