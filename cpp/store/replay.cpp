@@ -69,16 +69,14 @@ void fill(CollectionState& collection, const VectorsOperation& operation, int th
 // newest of a rid counts.
 class VectorChanges {
  public:
-  void give(uint64_t rid, std::optional<int64_t> id, const GivenVectors& from, size_t at) {
-    note({rid, id, &from, at});
-  }
-  void erase(uint64_t rid) { note({rid, {}, nullptr, 0}); }
-  void apply(VectorSet& vectors) const;
+  void give(uint64_t rid, const GivenVectors& from, size_t at) { note({rid, &from, at}); }
+  void erase(uint64_t rid) { note({rid, nullptr, 0}); }
+  // Of records that are there in the end: what has died may be merged away already, and its frame still in the log.
+  void apply(VectorSet& vectors, const RecordView& records) const;
 
  private:
   struct Row {
     uint64_t rid;
-    std::optional<int64_t> id;
     const GivenVectors* from;  // null: it lost its own
     size_t at;                 // among those given there
   };
@@ -91,7 +89,7 @@ class VectorChanges {
   std::unordered_map<uint64_t, size_t> newest_;  // of each rid, in `rows_`
 };
 
-void VectorChanges::apply(VectorSet& vectors) const {
+void VectorChanges::apply(VectorSet& vectors, const RecordView& records) const {
   const size_t bytes = given_bytes(vectors.spec());
   std::vector<uint64_t> rids, erased;
   std::vector<int64_t> ids;
@@ -104,8 +102,10 @@ void VectorChanges::apply(VectorSet& vectors) const {
       erased.push_back(row.rid);
       continue;
     }
+    const RecordRef record = records.find_rid(row.rid);
+    if (!record.found()) continue;
     rids.push_back(row.rid);
-    if (row.id) ids.push_back(*row.id);
+    if (records.id_kind == IdKind::kInt) ids.push_back(std::get<int64_t>(records.id_at(record)));
     provenance.push_back(row.from->provenance[row.at]);
     const Bytes vector = row.from->vectors.subspan(row.at * bytes, bytes);
     given.insert(given.end(), vector.begin(), vector.end());
@@ -161,9 +161,7 @@ void Replay::put(const PutOperation& operation, const LogFrame& frame) {
   for_each_row(operation, [&](size_t row, size_t given) {
     const uint64_t rid = operation.fields[row].rid;
     collection_.next_rid = std::max(collection_.next_rid, rid + 1);
-    const bool has_int = operation.ids.kind == IdKind::kInt;
-    const auto id = has_int ? std::optional(operation.ids.ints[row]) : std::nullopt;
-    if (operation.fates[row] == VectorFate::kGiven) changes_[0].give(rid, id, operation, given);
+    if (operation.fates[row] == VectorFate::kGiven) changes_[0].give(rid, operation, given);
     if (operation.fates[row] == VectorFate::kNone) changes_[0].erase(rid);
     if (has_nothing(operation, row) && changes_.size() > 1) changes_[1].erase(rid);
   });
@@ -173,15 +171,7 @@ void Replay::fill(const VectorsOperation& operation, const LogFrame& frame) {
   const auto generation = collection_.generation_of(operation.fingerprint);
   if (!generation) damaged(frame, "vectors of a generation's model", "of another");
   check_vectors(operation, collection_.manifest.generations[*generation], frame);
-  const auto records = collection_.records->view();
-  for (size_t i = 0; i < operation.rids.size(); ++i) {
-    const RecordRef where = records->find_rid(operation.rids[i]);
-    if (!where.found())
-      damaged(frame, "a record for each vector", "none with rid " + std::to_string(operation.rids[i]));
-    std::optional<int64_t> id;
-    if (records->id_kind == IdKind::kInt) id = std::get<int64_t>(records->id_at(where));
-    changes_[*generation].give(operation.rids[i], id, operation, i);
-  }
+  for (size_t i = 0; i < operation.rids.size(); ++i) changes_[*generation].give(operation.rids[i], operation, i);
 }
 
 void Replay::erase(const DeleteOperation& operation) {
@@ -216,7 +206,8 @@ void Replay::check_rows(const PutOperation& operation, const LogFrame& frame) co
 }
 
 void Replay::finish() {
-  for (size_t i = 0; i < changes_.size(); ++i) changes_[i].apply(*collection_.vectors[i]);
+  const auto records = collection_.records->view();
+  for (size_t i = 0; i < changes_.size(); ++i) changes_[i].apply(*collection_.vectors[i], *records);
 }
 
 void Replay::damaged(const LogFrame& frame, std::string expected, std::string found) const {

@@ -296,6 +296,25 @@ TEST_F(MigrationTest, NothingOfAnEndedMigrationStaysOnTheDisk) {
   store->verify();
 }
 
+TEST_F(MigrationTest, AVectorInTheLogOutlivesAMergeThatLeftItsRecordOut) {
+  for (int batch = 0; batch < 4; ++batch) {
+    upsert(*store, batch_of(1, 4 * batch, 4));
+    store->seal();
+  }
+  store->begin_migration("docs", next_spec());
+  fill(*store, batch_of(1, 0, 16));
+  write(*store, Op::erase({3}));
+  write(*store, Op(Verb::kUpdate, batch_of(1, 4, 1)).keep_vectors());
+  while (store->maintain(1)) {
+  }
+  EXPECT_LT(store->collection("docs")->snapshot()->records->parts.size(), 4U);
+  const auto survivor = fs.after_power_cut(7);
+  const auto reopened = open_store(*survivor);
+  EXPECT_EQ(other_rows(*reopened), other_rows(*store));
+  EXPECT_EQ(rows_in(*reopened), rows_in(*store));
+  reopened->verify();
+}
+
 TEST_F(MigrationTest, TheSecondGenerationIsOptimizedAlone) {
   for (int batch = 0; batch < 2; ++batch) {
     upsert(*store, batch_of(1, 4 * batch, 4));
