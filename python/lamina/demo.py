@@ -53,6 +53,7 @@ def _show(path: Path) -> None:
     before = _fill(path, texts)
     _edit(path, texts)
     _refuse(path)
+    _migrate(path)
     _reopen(path, before)
     _say(
         "\nThat is the whole idea: a directory that you can copy, searched in well under a millisecond, where every\n"
@@ -125,12 +126,32 @@ def _refuse(path: Path) -> None:
                 step.result = "refused: a few fixed texts, embedded before each refresh, gave other vectors"
 
 
+def _migrate(path: Path) -> None:
+    _say("")
+    with lamina.open(path) as store:
+        docs = store.get_collection("docs")
+        m = docs.migrate(to="hash:256")
+        with _Step("Embedding everything with another model, beside the vectors that are searched") as step:
+            report = m.run()
+            step.result = f"{report.stored:,} vectors of {m.model.dim} dimensions, while {docs.model.dim} are served"
+        with _Step("Cutting over to it, in one step") as step:
+            m.cutover()
+            docs.upsert(["late"], content=["written by the new model alone"])
+            step.result = f"{docs.model.dim} dimensions are served"
+        with _Step("Rolling back, with what was written since") as step:
+            m.rollback()
+            found = docs.search("written by the new model alone", k=1).ids[0]
+            step.result = f"{docs.model.dim} dimensions are served, and the late record is found: {found!r}"
+        m.abort()
+        docs.delete(["late"])
+
+
 def _reopen(path: Path, before: list[str]) -> None:
     with contextlib.ExitStack() as stack:
         with _Step("Closing the store and opening it again") as step:
             store = stack.enter_context(lamina.open(path))
             docs = store.get_collection("docs")
-            docs.search(docs.model.embed_query([QUESTIONS[0]])[0], k=1)
+            docs.search(QUESTIONS[0], k=1)
             step.result = f"{len(docs):,} records, first answer included"
         after = [str(docs.search(question, k=1).ids[0]) for question in QUESTIONS]
         same = sum(old == new for old, new in zip(before, after, strict=True))

@@ -38,6 +38,9 @@ def test_the_demo_keeps_its_promises(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "refused: its distances would look right and mean nothing" in out
     assert "refused: a few fixed texts" in out
     assert "must not be" not in out
+    assert f"{texts - gone:,} vectors of 256 dimensions, while 384 are served" in out
+    assert re.search(r"Cutting over .*\n  256 dimensions", out)
+    assert "384 dimensions are served, and the late record is found: 'late'" in out
     assert re.search(r"Verifying every byte … .*\n  .*sound", out)
     assert "csv" in out.partition("CSV files”")[2].splitlines()[1]
     with lamina.open(tmp_path / "kept.lamina", read_only=True) as store:
