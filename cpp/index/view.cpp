@@ -20,12 +20,15 @@ size_t query_bytes(const VectorSpec& spec) {
 
 constexpr size_t kScanShare = 8;  // a walk as broad as a part's rows / kScanShare costs what scanning them does
 
+constexpr size_t kNarrowest = 8;  // the breadth that a walk begins with where hardly any of the nearest are expected
+
 constexpr size_t kTwinShare = 8;  // so many times the rows to re-rank may be looked at where many have the same code
 
 // What a thread needs for a search, kept from one to the next.
 struct Scratch {
   std::array<ExactQuery, kGroup> queries;
   std::array<TopK, kGroup> tops;
+  TopK probe;
   I8Query coded;
   Walk walk;
   std::vector<uint32_t> chosen;
@@ -47,15 +50,23 @@ void require(const SearchOptions& options) {
 // How many of the nearest by code are measured on their stored vectors.
 size_t rerank_count(size_t k) { return std::max(2 * k, k + 16); }
 
-// Calls fn(rows, live, graph) for each part and then for the head; `graph` is a Part or a HeadGraph, null if flat.
+// Calls fn(rows, live, graph) for part i, or for the head where i is the number of parts; `graph` is a Part or a
+// HeadGraph, null if flat.
+template <class Fn>
+void with_rows(const View& view, size_t i, Fn&& fn) {
+  if (i == view.parts.size()) {
+    if (view.head) fn(view.head->rows(), Live(view.head_deleted, view.head_rows), view.head->graph());
+    return;
+  }
+  const Part& part = *view.parts[i].part;
+  if (part.guard != nullptr) part.guard->check_index();
+  fn(SealedRows(view.spec, part), Live(view.parts[i].deleted, part.rows), part.graph.entry == kNoRow ? nullptr : &part);
+}
+
+// For each part and then for the head.
 template <class Fn>
 void for_each_rows(const View& view, Fn&& fn) {
-  for (const View::SealedPart& sealed : view.parts) {
-    const Part& part = *sealed.part;
-    if (part.guard != nullptr) part.guard->check_index();
-    fn(SealedRows(view.spec, part), Live(sealed.deleted, part.rows), part.graph.entry == kNoRow ? nullptr : &part);
-  }
-  if (view.head) fn(view.head->rows(), Live(view.head_deleted, view.head_rows), view.head->graph());
+  for (size_t i = 0; i <= view.parts.size(); ++i) with_rows(view, i, fn);
 }
 
 void search_exactly(const View& view, std::span<const ExactQuery> queries, std::span<TopK> tops) {
@@ -96,8 +107,27 @@ size_t walk_to_live(const VectorSpec& spec, const Rows& rows, const Live& live, 
   return met;
 }
 
+// Whether what lies in the middle of what a walk has chosen is farther than all of the nearest found elsewhere: then
+// a broader one would hardly find more of them.
+template <class Rows>
+bool reaches_beyond(const Rows& rows, Scratch& mine) {
+  const uint32_t middle = mine.chosen[mine.chosen.size() / 2];
+  rows.check(middle, 1);
+  mine.probe.reset(1, nullptr);
+  measure(rows, mine.queries[0], {&middle, 1}, mine.probe);
+  return mine.probe.bound() > mine.tops[0].bound();
+}
+
+// How broad the first walk is: as asked, but where k hits of larger parts are there already, as broad as twice this
+// part's share of the rows.
+size_t first_breadth(size_t ef, const View& view, const Live& live, const TopK& top) {
+  if (!top.full()) return ef;
+  return std::min(ef, std::max(kNarrowest, static_cast<size_t>(2 * ef * live.count() / view.live)));
+}
+
 // Deleted rows are walked through and not returned: the pool is as much larger as there are more rows than live ones,
-// and grows where they lie thick, until it holds what it was to hold, or a scan is as cheap.
+// and grows where they lie thick, until it holds what it was to hold, or a scan is as cheap. It grows too where the
+// walk was narrow, and found many of the nearest.
 template <class Rows, class Graph>
 void search_graph(const View& view, const Rows& rows, const Live& live, const Graph& graph,
                   const SearchOptions& options, Scratch& mine) {
@@ -105,12 +135,18 @@ void search_graph(const View& view, const Rows& rows, const Live& live, const Gr
   if (count == 0) return;
   const size_t wanted = std::min<uint64_t>(options.k, count);
   const size_t ef = std::max<size_t>(options.ef != 0 ? options.ef : breadth(graph, options), wanted);
-  size_t capacity = (ef * live.rows + count - 1) / count;
+  size_t broad = first_breadth(ef, view, live, mine.tops[0]);
+  size_t capacity = (broad * live.rows + count - 1) / count;
   for (; capacity * kScanShare < live.rows; capacity *= 2) {
+    const size_t least = std::min(wanted, broad);
     const size_t met = walk_to_live(view.spec, rows, live, graph, capacity, rerank_count(wanted), mine);
     const bool has_all = mine.walk.pool.size() < capacity;  // of what can be reached
-    if (met < wanted && has_all) break;
-    if (met < wanted || (met < ef * 3 / 4 && !has_all)) continue;
+    if (met < least && has_all) break;
+    if (met < least || (met < broad * 3 / 4 && !has_all)) continue;
+    if (broad < ef && !has_all && !reaches_beyond(rows, mine)) {
+      broad = std::min(2 * broad, ef);
+      continue;
+    }
     for (const uint32_t row : mine.chosen) {
       rows.check(row, 1);
       prefetch(rows.vector(row), rows.vector_bytes());
@@ -120,14 +156,32 @@ void search_graph(const View& view, const Rows& rows, const Live& live, const Gr
   scan(rows, live, {mine.queries.data(), 1}, {mine.tops.data(), 1});
 }
 
+// The part, or the head, that has the most rows.
+size_t largest(const View& view) {
+  size_t found = view.parts.size();
+  uint32_t rows = view.head_rows;
+  for (size_t i = 0; i < view.parts.size(); ++i) {
+    if (view.parts[i].part->rows <= rows) continue;
+    found = i;
+    rows = view.parts[i].part->rows;
+  }
+  return found;
+}
+
+// The largest first: what it finds bounds the search of the others.
 void search_one(const View& view, const SearchOptions& options, Scratch& mine) {
-  for_each_rows(view, [&](const auto& rows, const Live& live, const auto* graph) {
+  const auto search = [&](const auto& rows, const Live& live, const auto* graph) {
     if (options.exact || graph == nullptr) {
       scan(rows, live, {mine.queries.data(), 1}, {mine.tops.data(), 1});
     } else {
       search_graph(view, rows, live, *graph, options, mine);
     }
-  });
+  };
+  const size_t first = largest(view);
+  with_rows(view, first, search);
+  for (size_t i = 0; i <= view.parts.size(); ++i) {
+    if (i != first) with_rows(view, i, search);
+  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "index/findable.h"
+#include "index/head.h"
 #include "index/synthetic.h"
 #include "index/vector_set.h"
 
@@ -58,6 +59,28 @@ INSTANTIATE_TEST_SUITE_P(All, Walked,
                                            std::tuple(Metric::kCosine, DType::kF16, CodeKind::kI8),
                                            std::tuple(Metric::kL2, DType::kF16, CodeKind::kNone),
                                            std::tuple(Metric::kCosine, DType::kF32, CodeKind::kNone)));
+
+TEST(Graph, ASmallPartIsSearchedAsBroadlyAsItsRowsDeserve) {
+  constexpr uint32_t dim = 24;
+  constexpr uint32_t kSealed = 6000;
+  constexpr uint32_t kAll = kSealed + 1500;  // a head with a graph of its own
+  VectorSet set(graph_spec(dim, Metric::kL2));
+  std::vector<float> vectors = clustered(kSealed, dim, 1);
+  // The head's rows lie in a place of their own, and some among the others.
+  for (const float x : clustered(kAll - kSealed, dim, 2)) vectors.push_back(x);
+  for (size_t at = size_t{kSealed + 300} * dim; at < vectors.size(); ++at) vectors[at] += 9;
+  add(set, vectors, 0, kSealed);
+  const auto before = set.view();
+  set.replace_parts(*before, VectorSet::rebuild(*before, 1));
+  add(set, vectors, kSealed, kAll);
+  const auto view = set.view();
+  ASSERT_NE(view->head->graph(), nullptr);
+  ASSERT_EQ(view->parts.size(), 1U);
+  std::vector<float> among = clustered(100, dim, 3);
+  EXPECT_GE(recall(*view, vectors, numbers(0, kAll), among, {.k = 10, .ef = 100}), 0.98);
+  for (float& x : among) x += 9;  // all of the nearest are in the head
+  EXPECT_GE(recall(*view, vectors, numbers(0, kAll), among, {.k = 10, .ef = 100}), 0.98);
+}
 
 TEST(Graph, HammingIsWalkedOnItsBits) {
   VectorSpec spec = graph_spec(64, Metric::kHamming, DType::kBits);
