@@ -39,7 +39,8 @@ inline uint64_t walk(const Part& part, size_t vector_bytes) {
     sum += part.rids[row] + static_cast<uint64_t>(part.provenance[row].embedded_at_us);
     if (part.ids != nullptr) sum += static_cast<uint64_t>(part.ids[row]);
   };
-  for (uint32_t i = 0; i < part.rows; ++i) take(part.rid_order[i]);
+  const uint32_t* const order = part.checked_order();
+  for (uint32_t i = 0; i < part.rows; ++i) take(order[i]);
   const GraphView& graph = part.graph;
   if (graph.entry == kNoRow) return sum;
   take(graph.entry);
