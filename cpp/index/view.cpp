@@ -157,7 +157,7 @@ void search_graph(const View& view, const Rows& rows, const Live& live, const Gr
 }
 
 // The part, or the head, that has the most rows.
-size_t largest(const View& view) {
+size_t most_rows(const View& view) {
   size_t found = view.parts.size();
   uint32_t rows = view.head_rows;
   for (size_t i = 0; i < view.parts.size(); ++i) {
@@ -177,7 +177,7 @@ void search_one(const View& view, const SearchOptions& options, Scratch& mine) {
       search_graph(view, rows, live, *graph, options, mine);
     }
   };
-  const size_t first = largest(view);
+  const size_t first = most_rows(view);
   with_rows(view, first, search);
   for (size_t i = 0; i <= view.parts.size(); ++i) {
     if (i != first) with_rows(view, i, search);
