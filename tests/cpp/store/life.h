@@ -229,9 +229,9 @@ class Life {
   }
   void hold_noted() {  // the oldest that was noted
     if (promise_.noted.empty() || !store_ || ended_) return;
-    const auto& [version, rows] = *promise_.noted.begin();
-    held_rows_ = rows;
-    attempt([&] { held_ = store_->snapshot(version.first, {.version = version.second}); });
+    const auto& noted = *promise_.noted.begin();
+    held_rows_ = noted.second;
+    attempt([&] { held_ = store_->snapshot(noted.first.first, {.version = noted.first.second}); });
   }
   void let_go_of_held() { held_.reset(); }
   void compare_held() const {
