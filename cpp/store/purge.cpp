@@ -83,7 +83,8 @@ bool Purge::is_in_manifest(const FileRef& manifest) {
   return in_manifest_[manifest.number] = open(open_.manifest(manifest)).any();
 }
 
-// Frames of collections that the root does not have count: nobody can say of what lineage they were.
+// Frames of collections that the root does not have count: nobody can say of what lineage they were. So does a
+// back-fill, which names no ids: the records that it was for may be in no manifest any more.
 bool Purge::is_in_log(const Root& root) {
   const auto known = in_log_.find(root.log.number);
   if (known != in_log_.end()) return known->second;
@@ -101,6 +102,7 @@ bool Purge::is_in_log(const Root& root) {
   for (const LogFrame& frame : scan.frames) {
     const DecodedOperations decoded(frame, log.path);
     for (const Operation& operation : decoded.operations()) {
+      if (const auto* filled = std::get_if<VectorsOperation>(&operation)) found |= !others.contains(filled->collection);
       const auto* put = std::get_if<PutOperation>(&operation);
       if (put == nullptr || others.contains(put->collection)) continue;
       for (size_t i = 0; i < put->ids.size(); ++i) found |= wanted.contains(put->ids.at(i));

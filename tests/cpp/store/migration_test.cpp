@@ -347,6 +347,25 @@ TEST_F(MigrationTest, ARowThatIsPurgedIsInNoGeneration) {
   store->verify();
 }
 
+TEST_F(MigrationTest, ARowThatIsPurgedIsInNoLogThatFilledIt) {
+  constexpr float kSecret = 271828.25F;
+  upsert(*store, batch_of(1, 0, 8));
+  store->begin_migration("docs", next_spec());
+  Rows rows = batch_of(1, 0, 8);
+  rows.at(3).vector = kSecret;
+  ASSERT_EQ(fill(*store, rows), 8U);
+  write(*store, Op::erase({3, 4, 5, 6, 7}));
+  while (store->maintain(1)) {  // merges the record away, and leaves the log as it is
+  }
+  Ids ids;
+  const std::vector<int64_t> gone = {3};
+  ids.ints = gone;
+  store->purge("docs", ids);
+  EXPECT_EQ(files_with(fs, {std::as_bytes(std::span(&kSecret, 1))}), std::vector<std::string>());
+  EXPECT_EQ(other_rows(*store).size(), 3U);
+  store->verify();
+}
+
 TEST_F(MigrationTest, OlderVersionsKeepTheModelThatTheyHad) {
   upsert(*store, batch_of(1, 0, 4));
   const uint64_t before = store->version();

@@ -5,8 +5,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
 #include "io/fault.h"
 #include "store/toy_store.h"
 
@@ -19,24 +17,10 @@ constexpr float kSecretVector = 1.2345678e-11F;
 
 Rows secret() { return {{kSecretId, {kSecretText, kSecretVector}}}; }
 
-bool holds(Bytes bytes, Bytes wanted) {
-  return std::search(bytes.begin(), bytes.end(), wanted.begin(), wanted.end()) != bytes.end();
-}
-
 // Names of the files that hold any of the secret.
 std::vector<std::string> holders(FileSystem& fs) {
-  std::vector<std::string> found;
-  const auto id = std::as_bytes(std::span(&kSecretId, 1));
-  const auto vector = std::as_bytes(std::span(&kSecretVector, 1));
-  for (const std::string folder : {"/roots", "/log", "/files", "/scratch"}) {
-    for (const std::string& name : fs.list(kPath + folder)) {
-      const auto file = fs.open(join(kPath + folder, name));
-      std::vector<std::byte> bytes(file->size());
-      file->read_at(0, bytes);
-      if (holds(bytes, id) || holds(bytes, as_bytes(kSecretText)) || holds(bytes, vector)) found.push_back(name);
-    }
-  }
-  return found;
+  return files_with(fs, {std::as_bytes(std::span(&kSecretId, 1)), as_bytes(kSecretText),
+                         std::as_bytes(std::span(&kSecretVector, 1))});
 }
 
 class PurgeTest : public testing::Test {

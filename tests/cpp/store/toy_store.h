@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -152,6 +154,23 @@ inline Rows rows_of(const Snapshot& snapshot) {
 }
 inline Rows rows_in(const Store& store, const std::string& name = "docs") {
   return rows_of(*store.collection(name)->snapshot());
+}
+
+// Names of the store's files that hold any of these bytes.
+inline std::vector<std::string> files_with(FileSystem& fs, std::initializer_list<Bytes> wanted) {
+  std::vector<std::string> found;
+  for (const std::string folder : {"/roots", "/log", "/files", "/scratch"}) {
+    for (const std::string& name : fs.list(kPath + folder)) {
+      const auto file = fs.open(join(kPath + folder, name));
+      std::vector<std::byte> bytes(file->size());
+      file->read_at(0, bytes);
+      const bool holds = std::ranges::any_of(wanted, [&](Bytes one) {
+        return std::search(bytes.begin(), bytes.end(), one.begin(), one.end()) != bytes.end();
+      });
+      if (holds) found.push_back(name);
+    }
+  }
+  return found;
 }
 
 }  // namespace lamina
