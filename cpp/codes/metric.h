@@ -36,6 +36,9 @@ struct VectorSpec {
   size_t vector_bytes() const {
     return dtype == DType::kF32 ? size_t{dim} * 4 : dtype == DType::kF16 ? size_t{dim} * 2 : size_t{dim} / 8;
   }
+  // Vectors and queries as they are given, before they are stored: float32, or bits.
+  DType given_dtype() const { return dtype == DType::kBits ? DType::kBits : DType::kF32; }
+  size_t given_bytes() const { return given_dtype() == DType::kF32 ? size_t{dim} * 4 : size_t{dim} / 8; }
 };
 
 // std::invalid_argument, saying which value cannot be.

@@ -90,7 +90,7 @@ class Trial {
     view_.spec = spec;
     view_.parts.push_back({std::move(thinned), held_out});
     view_.live = part.rows - sample_.size();
-    query_bytes_ = spec.dtype == DType::kBits ? spec.vector_bytes() : spec.dim * sizeof(float);
+    query_bytes_ = spec.given_bytes();
     queries_.resize(sample_.size() * query_bytes_);
     for (size_t i = 0; i < sample_.size(); ++i) {
       const std::byte* vector = part.vectors + size_t{sample_[i]} * spec.vector_bytes();

@@ -37,7 +37,7 @@ void HeadRows::append_rows(size_t count, int threads, const std::function<void(s
 }
 
 void HeadRows::append(const NewRows& rows, int threads) {
-  const size_t given_bytes = spec_.dtype == DType::kBits ? spec_.vector_bytes() : size_t{spec_.dim} * sizeof(float);
+  const size_t given_bytes = spec_.given_bytes();
   const auto* given = static_cast<const std::byte*>(rows.vectors);
   append_rows(rows.count, threads, [&](size_t i, std::byte* vector, Tag* tag) {
     store_vector(spec_, given + i * given_bytes, vector);

@@ -14,10 +14,6 @@ namespace {
 
 constexpr size_t kGroup = 16;  // queries that share the rows in cache during an exact batch
 
-size_t query_bytes(const VectorSpec& spec) {
-  return spec.dtype == DType::kBits ? spec.vector_bytes() : size_t{spec.dim} * sizeof(float);
-}
-
 constexpr size_t kScanShare = 8;  // a walk as broad as a part's rows / kScanShare costs what scanning them does
 
 constexpr size_t kNarrowest = 8;  // the breadth that a walk begins with where hardly any of the nearest are expected
@@ -200,7 +196,7 @@ void View::search_batch(const void* queries, size_t count, const SearchOptions& 
                         uint32_t* counts) const {
   require(options);
   const auto* first = static_cast<const std::byte*>(queries);
-  const size_t stride = query_bytes(spec);
+  const size_t stride = spec.given_bytes();
   const unsigned pool = threads < 0 ? 0 : static_cast<unsigned>(threads);
   if (!options.exact) {
     parallel_for(0, count, 4, pool, [&](uint64_t begin, uint64_t end, unsigned) {

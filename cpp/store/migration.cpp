@@ -81,11 +81,7 @@ uint64_t Writer::change_manifest(const std::string& name, const ManifestChange& 
   entry.manifest = files.write_manifest(manifest);
   const auto after = open_collection(files_, entry);
   after->handle = before->handle;
-  ledger_->publish(std::move(root), added);
-  collections_[after->id] = after;
-  after->show();
-  catalog_.set(collections_);
-  catalog_.set_version(ledger_->version());
+  publish(std::move(root), added, {&after, 1});
   return after->version;
 }
 

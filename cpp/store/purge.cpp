@@ -242,13 +242,7 @@ void Writer::purge_in_turn(uint64_t id, const Ids& ids) {
 
   std::vector<std::unique_ptr<FileLock>> locks;
   for (const std::string& path : holders) locks.push_back(lock_root(files_.fs(), path));
-  ledger_->publish(std::move(root), added);
-  for (const auto& collection : changed) {
-    collections_[collection->id] = collection;
-    collection->show();
-  }
-  catalog_.set(collections_);
-  catalog_.set_version(ledger_->version());
+  publish(std::move(root), added, changed);
   for (const std::string& path : holders) files_.fs().remove(path);
   files_.fs().sync_directory(paths_.roots);
 }

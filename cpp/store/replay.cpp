@@ -21,10 +21,6 @@ void for_each_row(const PutOperation& operation, Fn&& fn) {
   }
 }
 
-size_t given_bytes(const VectorSpec& spec) {
-  return spec.dtype == DType::kBits ? spec.vector_bytes() : size_t{spec.dim} * sizeof(float);
-}
-
 NewRecords new_records(const PutOperation& operation) {
   return {operation.ids, operation.fields, {operation.columns.begin(), operation.columns.end()}};
 }
@@ -90,7 +86,7 @@ class VectorChanges {
 };
 
 void VectorChanges::apply(VectorSet& vectors, const RecordView& records) const {
-  const size_t bytes = given_bytes(vectors.spec());
+  const size_t bytes = vectors.spec().given_bytes();
   std::vector<uint64_t> rids, erased;
   std::vector<int64_t> ids;
   std::vector<Provenance> provenance;
@@ -186,7 +182,7 @@ void Replay::check_vectors(const GivenVectors& given, const Generation& generati
   if (given.dim != generation.spec.dim) {
     damaged(frame, std::to_string(generation.spec.dim) + " dimensions", std::to_string(given.dim));
   }
-  const DType dtype = generation.spec.dtype == DType::kBits ? DType::kBits : DType::kF32;
+  const DType dtype = generation.spec.given_dtype();
   if (given.dtype != dtype) damaged(frame, std::string(name_of(dtype)), std::string(name_of(given.dtype)));
   if (dtype == DType::kBits) return;
   for (size_t at = 0; at + sizeof(float) <= given.vectors.size(); at += sizeof(float)) {

@@ -66,8 +66,12 @@ void check_finite(const WriteOp& op, const VectorSpec& spec, size_t given) {
 }
 
 Bytes bytes_of_vectors(const WriteOp& op, const VectorSpec& spec, size_t given) {
-  const size_t bytes = spec.dtype == DType::kBits ? spec.vector_bytes() : size_t{spec.dim} * sizeof(float);
-  return {reinterpret_cast<const std::byte*>(op.vectors), given * bytes};
+  return {reinterpret_cast<const std::byte*>(op.vectors), given * spec.given_bytes()};
+}
+
+GivenVectors given_vectors(const WriteOp& op, const VectorSpec& spec, std::span<const Provenance> provenance,
+                           Bytes vectors) {
+  return {op.fingerprint, spec.dim, spec.given_dtype(), provenance, vectors};
 }
 
 }  // namespace
@@ -226,17 +230,12 @@ void Transaction::put(const WriteOp& op, Rids& rids) {
   if (op.ids.size() == 0) return;
   rids.id_kind = op.ids.kind;
   const VectorSpec& spec = rids.collection.spec->vectors;
-  PutOperation put;
+  PutOperation put{given_vectors(op, spec, memory.provenance, bytes_of_vectors(op, spec, memory.provenance.size()))};
   put.collection = rids.collection.id;
   put.ids = op.ids;
   put.fields = memory.fields;
   put.fates = op.fates;
   put.columns = op.columns;
-  put.fingerprint = op.fingerprint;
-  put.dim = spec.dim;
-  put.dtype = spec.dtype == DType::kBits ? DType::kBits : DType::kF32;
-  put.provenance = memory.provenance;
-  put.vectors = bytes_of_vectors(op, spec, memory.provenance.size());
   append(rids.collection, put);
 }
 
@@ -249,7 +248,7 @@ void Transaction::backfill(const WriteOp& op, Rids& rids) {
   check_finite(op, spec, op.ids.size());
   Memory& memory = memory_.emplace_back();
   const auto served = collection.served_vectors().view();
-  const size_t row_bytes = bytes_of_vectors(op, spec, 1).size();
+  const size_t row_bytes = spec.given_bytes();
   for (size_t row = 0; row < op.ids.size(); ++row) {
     const auto record = rids.untouched(op.ids.at(row));
     if (!record || basis_of(*record, *served) != op.content_hash[row]) continue;
@@ -260,15 +259,8 @@ void Transaction::backfill(const WriteOp& op, Rids& rids) {
   }
   results_.back().updated = memory.rids.size();
   if (memory.rids.empty()) return;
-  VectorsOperation operation;
-  operation.collection = collection.id;
-  operation.rids = memory.rids;
-  operation.fingerprint = op.fingerprint;
-  operation.dim = spec.dim;
-  operation.dtype = spec.dtype == DType::kBits ? DType::kBits : DType::kF32;
-  operation.provenance = memory.provenance;
-  operation.vectors = memory.vectors;
-  append(rids.collection, operation);
+  append(rids.collection,
+         VectorsOperation{given_vectors(op, spec, memory.provenance, memory.vectors), collection.id, memory.rids});
 }
 
 void Transaction::erase(const WriteOp& op, Rids& rids) {

@@ -98,11 +98,7 @@ std::shared_ptr<Collection> Writer::branch(const std::string& name, const std::s
   adopt_rows(*made, *from.collection);
   made->manifest_ref = files.write_manifest(made->manifest);
   enter(root, *made, made->manifest_ref, root.version).lineage = lineage;
-  made->show();
-  ledger_->publish(std::move(root), added);
-  collections_[made->id] = made;
-  catalog_.set(collections_);
-  catalog_.set_version(ledger_->version());
+  publish(std::move(root), added, {&made, 1});
   return made->handle;
 }
 
@@ -180,11 +176,7 @@ uint64_t Writer::rollback(const std::string& name, const VersionRef& wanted, con
   adopt_rows(*after, *past.collection);
   after->manifest_ref = files.write_manifest(after->manifest);
   enter(root, *after, after->manifest_ref, root.version);
-  ledger_->publish(std::move(root), added);
-  collections_[after->id] = after;
-  after->show();
-  catalog_.set(collections_);
-  catalog_.set_version(ledger_->version());
+  publish(std::move(root), added, {&after, 1});
   return after->version;
 }
 

@@ -99,6 +99,16 @@ std::shared_ptr<Collection> Writer::create_collection(const std::string& name, c
   return collection->handle;
 }
 
+void Writer::publish(Root root, NewFiles& added, Published collections) {
+  ledger_->publish(std::move(root), added);
+  for (const auto& collection : collections) {
+    collections_[collection->id] = collection;
+    collection->show();
+  }
+  catalog_.set(collections_);
+  catalog_.set_version(ledger_->version());
+}
+
 void Writer::drop_collection(const std::string& name) {
   const Turn turn = take_turn();
   const uint64_t id = catalog_.state(name)->id;

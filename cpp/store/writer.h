@@ -95,9 +95,12 @@ class Writer final : public Store {
   // What is in memory of a collection is given up; it is opened anew when it is used next. All that was appended to the
   // log is durable, or meant to be seen. REQUIRES: turn_ is held.
   void open_anew(uint64_t id);
-  // REQUIRES, of the next four: turn_ is held; of the last, sealing_ too.
+  // REQUIRES, of the next five: turn_ is held; of the last, sealing_ too.
   History history_of(const std::string& name);
   void purge_in_turn(uint64_t id, const Ids& ids);
+  // Publishes a root in which these collections are new, or in place of what was there of them, and shows them.
+  using Published = std::span<const std::shared_ptr<CollectionState>>;
+  void publish(Root root, NewFiles& added, Published collections);
   void replace_in(Root& root, uint64_t gone, uint64_t heir, NewFiles& added);
   PastState sealed_at(const std::string& name, const VersionRef& wanted, SegmentFiles& files);
   bool has_large_head() const;

@@ -119,9 +119,8 @@ class Migration:
 
         Raises ValueError if there are golden queries and no embedder for them, of the old or of the new model.
         """
+        self._require("backfill")
         core = self._collection._take()
-        if self._stage(core) != "backfill":
-            self._require("backfill")
         new = generation_of(core, self.model, self._collection.name)
         coverage = self.status().coverage
         return evaluate(self.gate or Gate(), self._collection._model_of(core), self.model, core, new, coverage)

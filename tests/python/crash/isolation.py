@@ -13,19 +13,16 @@ the end, with the readers gone, the space of all older versions is returned.
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import random
-import tempfile
 import threading
-import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command import run_as_command
 
 import lamina
 
@@ -176,16 +173,5 @@ def bytes_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=10_000, help="opens and reloads of all readers together")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="lamina-isolation-") as folder:
-        started = time.monotonic()
-        report = run(Path(folder), arguments.steps, arguments.seed)
-        print(json.dumps({**report, "seconds": round(time.monotonic() - started, 1)}))
-
-
 if __name__ == "__main__":
-    main()
+    run_as_command(__doc__, run, steps=10_000)

@@ -11,12 +11,9 @@ the same texts in the model that is served.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -24,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command import run_as_command
 
 import lamina
 import lamina.backfill  # once, and not in each child
@@ -183,17 +181,5 @@ def run(folder: Path, kills: int, rows: int, seed: int) -> dict[str, Any]:
     return {"kills": kills, "stages": states, "records": len(records)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--docs", type=int, default=3000)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="lamina-migrate-kill-") as folder:
-        started = time.monotonic()
-        report = run(Path(folder), arguments.kills, arguments.docs, arguments.seed)
-        print(json.dumps({**report, "seconds": round(time.monotonic() - started, 1)}))
-
-
 if __name__ == "__main__":
-    main()
+    run_as_command(__doc__, run, kills=200, docs=3000)

@@ -10,18 +10,17 @@ compared with a store that was filled in one go.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
 import signal
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command import run_as_command
 
 import lamina
 import lamina.refresh  # once, and not in each child
@@ -139,17 +138,5 @@ def state(store: Path) -> list[tuple[Any, ...]]:
         return sorted((r.id, r.content, r.metadata["made"], r.vector.tobytes()) for batch in docs.scan() for r in batch)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--docs", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="lamina-refresh-kill-") as folder:
-        started = time.monotonic()
-        report = run(Path(folder), arguments.kills, arguments.docs, arguments.seed)
-        print(json.dumps({**report, "seconds": round(time.monotonic() - started, 1)}))
-
-
 if __name__ == "__main__":
-    main()
+    run_as_command(__doc__, run, kills=100, docs=5000)
