@@ -34,6 +34,7 @@ from lamina.index import Index
 if TYPE_CHECKING:
     from lamina.collection import Collection, WriteResult
     from lamina.embedders import embedder
+    from lamina.foreign import from_faiss, from_hnswlib
     from lamina.gate import Evaluation, Gate
     from lamina.migrate import Migration
     from lamina.migration import MigrationPlan, MigrationStatus
@@ -86,6 +87,8 @@ __all__ = [
     "__version__",
     "build_info",
     "embedder",
+    "from_faiss",
+    "from_hnswlib",
     "open",
 ]
 
@@ -109,6 +112,8 @@ _ON_FIRST_USE = {
     "Version": "lamina.versions",
     "WriteResult": "lamina.collection",
     "embedder": "lamina.embedders",
+    "from_faiss": "lamina.foreign",
+    "from_hnswlib": "lamina.foreign",
     "open": "lamina.store",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: `lamina refresh | search | migrate | info | verify | optimize | demo`.
+"""The command line: `lamina refresh | search | migrate | import | export | info | verify | optimize | demo`.
 
 Data go to stdout, progress, warnings and errors to stderr. Exit codes: 0 done, 1 failed, 2 used wrongly.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import lamina
-from lamina import cli_migrate
+from lamina import cli_exchange, cli_migrate
 from lamina.errors import LaminaError, NotFoundError
 
 FAILED_SHOWN = 10
@@ -83,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
 
     cli_migrate.add(commands, _budget, _positive)
 
+    cli_exchange.add(commands)
+
     command = _command(commands, info, "say what a store holds, or how this build was made")
     command.add_argument("store", metavar="STORE", nargs="?")
     command.add_argument("--build", action="store_true", help="compiler and instruction sets of this build")
@@ -122,7 +124,7 @@ def _refresh_once(arguments: argparse.Namespace) -> int:
     if not Path(arguments.source).exists():
         raise FileNotFoundError(f"no file or folder {arguments.source!r}")
     name = arguments.collection
-    with _unless_refused(arguments.store, name), lamina.open(arguments.store, create=True) as store:
+    with unless_refused(arguments.store, name), lamina.open(arguments.store, create=True) as store:
         if name in store.list_collections():
             docs = store.get_collection(
                 name, embed=None if arguments.model is None else _same(store, name, arguments.model)
@@ -154,7 +156,7 @@ def _refresh_once(arguments: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _unless_refused(path: str, name: str) -> Iterator[None]:
+def unless_refused(path: str, name: str) -> Iterator[None]:
     """If this raises, an empty collection that was made inside is gone, and a store that was made for it."""
     was_there = os.path.exists(path)
     had = _names(path) if was_there else []

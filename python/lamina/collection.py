@@ -20,8 +20,10 @@ from lamina.writer import Writer
 from lamina.writes import WriteResult
 
 if TYPE_CHECKING:
+    import os
     from datetime import timedelta
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from lamina import _core
@@ -154,6 +156,14 @@ class Collection(Writer[WriteResult]):
         from lamina.kept import kept_of
 
         return list(kept_of(self).failed)
+
+    def to_arrow(self, *, include: Iterable[str] = DEFAULT_INCLUDE) -> pa.Table:
+        """All records as one table. See `Snapshot.to_arrow`."""
+        return self.snapshot().to_arrow(include=include)
+
+    def to_parquet(self, path: str | os.PathLike[str], *, progress: bool = False) -> int:
+        """Writes all records of the newest version to a Parquet file. See `Snapshot.to_parquet`."""
+        return self.snapshot().to_parquet(path, progress=progress)
 
     def warm(self) -> None:
         """Verifies what a search touches, and brings it into memory."""

@@ -121,9 +121,7 @@ class Records(Sequence[Record]):
         if self._content is not None:
             made["content"] = self._content
         if self._vectors is not None:
-            flat = pa.array(np.ascontiguousarray(self._vectors).reshape(-1))
-            rows = pa.FixedSizeListArray.from_arrays(flat, self._vectors.shape[1])
-            made["vector"] = rows.take(pa.array(np.arange(len(self)), mask=~self._has_vector))
+            made["vector"] = lists_of(self._vectors, self._has_vector)
         return pa.table(made)
 
     def to_pandas(self) -> pd.DataFrame:
@@ -217,6 +215,12 @@ def content_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockC
     if not parts:
         return pa.nulls(0, pa.large_string())
     return pa.concat_arrays(parts).take(_inverse(order))
+
+
+def lists_of(vectors: NDArray[Any], has_vector: NDArray[np.bool_]) -> pa.Array:
+    """Vectors as fixed-size lists, null where a record has none."""
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).reshape(-1)), vectors.shape[1])
+    return rows if has_vector.all() else rows.take(pa.array(np.arange(len(vectors)), mask=~has_vector))
 
 
 def included(include: Iterable[str]) -> frozenset[str]:

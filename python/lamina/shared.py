@@ -252,6 +252,12 @@ class Settings(NamedTuple):
         after = columns.admit(before, metadata)
         return self if after is before else self._replace(schema=base64.b64encode(after.serialize()).decode())
 
+    def columns(self) -> pa.Schema:
+        """The metadata columns, without what `columns.admit` notes about them."""
+        import pyarrow as pa
+
+        return pa.schema([pa.field(field.name, field.type) for field in _schema(self.schema)])
+
 
 @functools.lru_cache(maxsize=1024)
 def _schema(text: str) -> pa.Schema:

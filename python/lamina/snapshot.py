@@ -18,6 +18,10 @@ from lamina.vectors import as_id, as_int_ids, as_queries, as_str_ids
 from lamina.writes import as_ids
 
 if TYPE_CHECKING:
+    import os
+
+    import pyarrow as pa
+
     from lamina.records import Records
     from lamina.shared import Shared
 
@@ -127,6 +131,28 @@ class Snapshot:
         if not parts:
             return np.empty(0, object if self._core.id_kind == "str" else np.int64)
         return np.concatenate(parts)
+
+    def to_arrow(self, *, include: Iterable[str] = DEFAULT_INCLUDE) -> pa.Table:
+        """All records as one table, in no promised order.
+
+        Columns: `id` (int64 or string), `metadata` (a struct; not there where the collection has none), `content`
+        (large_string), `vector` (a fixed-size list, null where the record is owed one), `_scope`, `_stale` (the vector
+        is of another text), and `_created_at`, `_updated_at`, `_embedded_at` (timestamps in UTC).
+        """
+        from lamina import parquet
+
+        return parquet.to_table(self, include)
+
+    def to_parquet(self, path: str | os.PathLike[str], *, progress: bool = False) -> int:
+        """Writes all records to a Parquet file, a row group at a time, and returns how many.
+
+        The columns are those of `to_arrow`; the model's fingerprint, dimension and metric stand in the schema's
+        metadata, so that `store.from_parquet` brings all of it back. The file takes the place of `path` when it is
+        whole and durable. TypeError for a metadata column that Parquet has no type for, StorageError.
+        """
+        from lamina import parquet
+
+        return parquet.write(self, path, progress)
 
     def warm(self) -> None:
         """Verifies what a search touches, and brings it into memory."""

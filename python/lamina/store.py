@@ -200,6 +200,46 @@ class Store:
                 return self.get_collection(name, model, embed=embed)
             return self.create_collection(name, model, embed=embed, **options)
 
+    def from_parquet(
+        self,
+        path: str | os.PathLike[str],
+        name: str,
+        model: Model | str | None = None,
+        *,
+        embed: Embed | str | None = None,
+        metric: str | None = None,
+        id_field: str | None = None,
+        text_field: str | None = None,
+        vector_field: str | None = None,
+        progress: bool = False,
+        **options: Any,
+    ) -> Collection:
+        """A new collection of the rows of a Parquet file, all of them or, if anything fails, none.
+
+        It is filled as `NAME.importing`, in batches that take a bounded amount of memory, and renamed when it is whole.
+        What `to_parquet` wrote comes back whole: ids, vectors, texts, types of metadata, scopes, which records are owed
+        vectors and which vectors are stale; records are as old as the import.
+
+        Args:
+            model: the model that made the vectors, a `Model` or its name; what `to_parquet` wrote says it.
+            metric: of a model that is given by its name; None: "cosine".
+            embed: the model's embedder. It makes the vectors of a file that has none.
+            id_field, text_field, vector_field: columns; None: "id" or "_id"; "text", "content", "body" or "document";
+                "vector", "embedding", "vectors" or "embeddings". All others are metadata, and so are the fields of a
+                struct "metadata". Vectors are lists of real numbers; null: the record is owed one.
+            options: of `create_collection`.
+
+        Raises ValueError if the name is taken, for a column that is not there, and for no model; ModelMismatchError if
+        `model` is not the file's; DuplicateIdError, DimensionMismatchError, InvalidVectorError; CorruptionError if the
+        file is damaged or no Parquet, StorageError if it cannot be read.
+        """
+        from lamina import parquet_source
+
+        self._writable()
+        check_name(name, "collection")
+        fields = parquet_source.Fields(id_field, text_field, vector_field)
+        return parquet_source.load(self, path, name, model, embed, metric, fields, progress, options)
+
     def list_collections(self) -> list[str]:
         """The names of all collections, sorted."""
         return sorted(self._live().collections())

@@ -1,0 +1,263 @@
+"""Parquet files as collections: those that `to_parquet` wrote, whole, and those of others by their columns."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lamina import _core, codec, columns, parquet, writes
+from lamina.arrival import arriving
+from lamina.errors import CorruptionError, StorageError
+from lamina.models import METRICS, Embed, Model, mismatch
+from lamina.parquet import ABOUT, CHECKSUM, METADATA, names_of
+from lamina.progress import Progress
+from lamina.sources import ID_FIELDS, TEXT_FIELDS
+from lamina.vectors import as_vectors
+
+if TYPE_CHECKING:
+    from lamina.collection import Collection
+    from lamina.store import Store
+
+VECTOR_FIELDS = ("vector", "embedding", "vectors", "embeddings")
+BATCH_BYTES = 16 << 20  # of vectors, written at once
+UNKNOWN_DIM = 1024  # taken for the size of a batch where the file has no vectors
+
+
+class Fields(NamedTuple):
+    """The names of a file's columns; None: the first usual one that it has."""
+
+    id: str | None = None
+    text: str | None = None
+    vector: str | None = None
+
+
+@dataclasses.dataclass
+class Layout:
+    """Which column of a file is what."""
+
+    id: str
+    text: str | None
+    vector: str | None
+    about: dict[str, Any] | None  # what lamina says of the collection in a file of its own
+    metadata: pa.Schema | None  # of such a file
+
+    @staticmethod
+    def of(schema: pa.Schema, fields: Fields, path: str) -> Layout:
+        """Raises ValueError for a column that is named and not there, for no id, and for neither text nor vector; and
+        for a file of lamina whose columns have changed since.
+        """
+        about, metadata = _about(schema, path)
+        own = names_of(metadata is not None and len(metadata) > 0)
+        if about is not None and schema.names != own:
+            raise ValueError(
+                f"to_parquet wrote the columns {', '.join(own)}, but {_there(schema)}: to import it as a file of "
+                'others, take the key "lamina" out of its schema\'s metadata'
+            )
+        id, text, vector = (
+            _chosen(schema, named, usual, f"{option}_field")
+            for named, usual, option in zip(
+                fields, (ID_FIELDS, TEXT_FIELDS, VECTOR_FIELDS), fields._fields, strict=True
+            )
+        )
+        if id is None:
+            raise ValueError(
+                f"no column {' or '.join(ID_FIELDS)}: name the one of ids with id_field=; {_there(schema)}"
+            )
+        if vector is None and text is None:
+            raise ValueError(
+                f"no column of vectors ({', '.join(VECTOR_FIELDS)}) or texts ({', '.join(TEXT_FIELDS)}): name one with "
+                f"vector_field= or text_field=; {_there(schema)}"
+            )
+        return Layout(id, text, vector, about, metadata)
+
+
+def load(
+    store: Store,
+    path: str | os.PathLike[str],
+    name: str,
+    model: Model | str | None,
+    embed: Embed | str | None,
+    metric: str | None,
+    fields: Fields,
+    progress: bool,
+    options: dict[str, Any],
+) -> Collection:
+    """A new collection of a file's rows: see `Store.from_parquet`."""
+    file_path = os.fspath(path)
+    with _opened(file_path) as (file, schema):
+        layout = Layout.of(schema, fields, file_path)
+        model = _model(file, file_path, layout, model, metric, name)
+        model = model if embed is None else model.bind(embed)
+        options = {key: value for key, value in (layout.about or {}).items() if key != "model"} | options
+        rows = min(max(BATCH_BYTES // (4 * model.dim), 256), 1 << 16)
+        with (
+            arriving(store, name, model, **options) as docs,
+            Progress(progress, file.metadata.num_rows, "import") as bar,
+        ):
+            done = 0
+            for batch in _batches(file, file_path, rows):
+                for part in _by_scope(batch, layout):
+                    _add(docs, part, layout, model)
+                done += batch.num_rows
+                bar.update(done)
+    return docs
+
+
+def _add(docs: Collection, batch: pa.RecordBatch, layout: Layout, model: Model) -> None:
+    """Adds rows of one scope, with vectors, text and metadata as they are."""
+    rows = batch.num_rows
+    ids = writes.as_ids(batch.column(layout.id).to_numpy(zero_copy_only=False))
+    metadata = _metadata(batch, layout)
+    texts = pa.nulls(rows, pa.large_string())
+    if layout.text is not None:
+        texts = writes.as_content(batch.column(layout.text), rows)
+    if layout.vector is None:
+        docs.add(ids, metadata=metadata, content=texts)
+        return
+    column = batch.column(layout.vector)
+    given = column.is_valid().to_numpy(zero_copy_only=False)
+    vectors = as_vectors(column.filter(column.is_valid()), model.dim, model.metric)
+    scope = batch.column("_scope")[0].as_py() if layout.about is not None else ""
+    stale = np.zeros(rows, np.bool_)
+    if layout.about is not None:
+        stale = batch.column("_stale").to_numpy(zero_copy_only=False)
+    fresh_texts = pc.if_else(pa.array(stale), pa.scalar(None, pa.large_string()), texts)
+    fates = np.where(given, _core.FATE_GIVEN, _core.FATE_NONE).astype(np.uint8)
+    docs._write(_put("add", ids, metadata, fresh_texts, fates, vectors, model, scope), None)
+    if stale.any():  # their vectors are of another text: they come first, and the text to them
+        at = np.flatnonzero(stale)
+        taken, kept = pa.array(at), np.full(len(at), _core.FATE_KEPT, np.uint8)
+        rest = (columns.take(metadata, taken), texts.take(taken), kept, None, model, scope)
+        docs._write(_put("update", writes.ids_at(ids, at.tolist()), *rest), None)
+
+
+def _put(
+    verb: str,
+    ids: writes.Ids,
+    metadata: pa.RecordBatch,
+    texts: pa.Array,
+    fates: Any,
+    vectors: Any,
+    model: Model,
+    scope: str,
+) -> writes.Put:
+    hashes = codec.content_hashes(texts.to_pylist())
+    return writes.Put(verb, ids, metadata, texts, hashes, fates, vectors, model, scope=scope)
+
+
+def _metadata(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
+    """All columns that have no other meaning, and the fields of a struct `metadata`."""
+    if layout.metadata is not None:
+        if not len(layout.metadata):
+            return columns.no_columns(batch.num_rows)
+        held = pa.RecordBatch.from_struct_array(batch.column("metadata"))
+        cast = [column.cast(field.type) for column, field in zip(held.columns, layout.metadata, strict=True)]
+        return pa.RecordBatch.from_arrays(cast, schema=layout.metadata)
+    found: dict[str, pa.Array] = {}
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if field.name == "metadata" and pa.types.is_struct(field.type):
+            found |= dict(zip([inner.name for inner in field.type], column.flatten(), strict=True))
+        elif field.name not in (layout.id, layout.text, layout.vector):
+            found[field.name] = column
+    return columns.from_metadata(found, batch.num_rows)
+
+
+def _by_scope(batch: pa.RecordBatch, layout: Layout) -> Iterator[pa.RecordBatch]:
+    scopes = batch.column("_scope").unique() if layout.about is not None else ()
+    if len(scopes) <= 1:
+        yield batch
+        return
+    for scope in scopes:
+        yield batch.filter(pc.equal(batch.column("_scope"), scope))
+
+
+def _model(
+    file: pq.ParquetFile, path: str, layout: Layout, model: Model | str | None, metric: str | None, name: str
+) -> Model:
+    """The model of the vectors: the file's own, or the one that is given. ModelMismatchError if they are two."""
+    stored = None if layout.about is None else layout.about["model"]
+    if isinstance(model, str):
+        usual = "cosine" if stored is None else stored.metric
+        model = Model(model, dim=_width(file, path, layout), metric=metric or usual)
+    if stored is not None and model not in (None, stored):
+        raise mismatch(model, stored, doing="import", collection=name)
+    model = model or stored
+    if model is None:
+        raise ValueError(
+            f"{path} does not say which model made its vectors: give model=, a lamina.Model or the model's name"
+        )
+    if metric is not None and METRICS.get(metric) != model.metric:
+        raise ValueError(f"metric={metric!r}, where the model is for {model.metric!r}")
+    return model
+
+
+def _width(file: pq.ParquetFile, path: str, layout: Layout) -> int | None:
+    """The length of the file's first vector; None if it has none."""
+    if layout.vector is None:
+        return None
+    for batch in _batches(file, path, 1, [layout.vector]):
+        if batch.column(0)[0].is_valid:
+            return len(batch.column(0)[0])
+    return None
+
+
+def _about(schema: pa.Schema, path: str) -> tuple[dict[str, Any] | None, pa.Schema | None]:
+    """What a file of lamina says of the collection, and the schema of its metadata; None where it is one of others."""
+    kept = schema.metadata or {}
+    if ABOUT not in kept:
+        return None, None
+    try:
+        if parquet.checksum(kept[ABOUT], kept[METADATA]) != kept[CHECKSUM]:
+            raise ValueError("its checksum is another")
+        about = json.loads(kept[ABOUT])
+        options = {name: about[name] for name in ("dtype", "m", "ef_construction", "seed")}
+        return options | {"model": Model.from_canonical(about["model"])}, pa.ipc.read_schema(
+            pa.py_buffer(kept[METADATA])
+        )
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise CorruptionError(f"{path}: what it says of the collection is damaged: {error}", file=path) from error
+
+
+def _chosen(schema: pa.Schema, named: str | None, usual: tuple[str, ...], option: str) -> str | None:
+    if named is not None and named not in schema.names:
+        raise ValueError(f"no column {named!r}, which {option}= names; {_there(schema)}")
+    return named or next((name for name in usual if name in schema.names), None)
+
+
+def _there(schema: pa.Schema) -> str:
+    return f"there are {', '.join(map(repr, schema.names))}"
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[tuple[pq.ParquetFile, pa.Schema]]:
+    """A file to be read by pages, each checked, so that a large row group is never held whole."""
+    try:
+        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True)
+        schema = file.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise StorageError(f"{path}: not read: {error}", errno=error.errno, path=path) from error
+        raise CorruptionError(f"{path}: no Parquet file, or a damaged one: {error}", file=path) from error
+    with file:
+        yield file, schema
+
+
+def _batches(file: pq.ParquetFile, path: str, rows: int, names: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    left = file.metadata.num_rows
+    try:
+        for batch in file.iter_batches(rows, columns=names):
+            yield batch
+            left -= batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptionError(f"{path}: damaged: {error}", file=path) from error
+    if left:
+        raise CorruptionError(f"{path}: damaged: {left} of {file.metadata.num_rows} rows are not there", file=path)

@@ -1,0 +1,266 @@
+"""Parquet out and in again.
+
+Goal: nothing is lost, a damaged or foreign file is refused by name, and a file or collection is there whole or not at
+all. Method: collections with every kind of record, compared value by value and bit by bit after a round trip.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import lamina
+from lamina import parquet, parquet_source
+from lamina.errors import CorruptionError, DuplicateIdError, ModelMismatchError, StorageError
+
+MODEL = lamina.Model("own", dim=8)
+NOON = dt.datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=dt.timezone.utc)
+METADATA: list[dict[str, Any] | None] = [
+    {"n": 1, "x": -0.0, "s": "é", "b": True, "t": NOON, "tags": ["a", None], "in": {"deep": [1, 2], "v": 1.5}},
+    {"n": 2**62, "x": float("nan"), "d": dt.date(2020, 1, 2), "raw": b"\0\xff", "dec": decimal.Decimal("1.25")},
+    None,
+    {"n": None, "tags": [], "of": [{"k": 1}, {"k": None}], "span": dt.timedelta(seconds=1), "none": None},
+    {"naive": dt.datetime(1969, 12, 31), "s": ""},
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    with lamina.open(tmp_path / "s.lamina", create=True, maintenance="manual") as opened:
+        yield opened
+
+
+def every_kind(store: lamina.Store, rng: np.random.Generator) -> lamina.Collection:
+    """Records of all kinds, in a segment and in the head."""
+    docs = store.create_collection("docs", model=MODEL, m=8, ef_construction=50, seed=3)
+    vectors = rng.standard_normal((5, 8)).astype(np.float32)
+    vectors[0, :3] = [-0.0, 1e-42, 3e38]
+    docs.add(range(5), vectors, metadata=METADATA, content=["one", None, "", "vier", "x" * 300])
+    docs.update([3], content=["five"])  # its vector is stale from now on
+    docs.optimize()
+    docs.add([10, 11], content=["owed", "owed too"], metadata=[{"n": 5}, {}])
+    docs.upsert([-7], rng.standard_normal((1, 8)))
+    return docs
+
+
+def same(one: lamina.Collection, other: lamina.Collection) -> None:
+    left, right = (docs.to_arrow().sort_by("id") for docs in (one, other))
+    assert left.schema.equals(right.schema)
+    for name in left.schema.names[:-3]:  # all but the times
+        assert repr(left.column(name).to_pylist()) == repr(right.column(name).to_pylist())
+    ids = one.ids()
+    ids.sort()
+    assert one.get(ids).vectors.tobytes() == other.get(ids).vectors.tobytes()
+    assert sorted(one.owed().tolist()) == sorted(other.owed().tolist())
+    assert sorted(one.stale().tolist()) == sorted(other.stale().tolist())
+
+
+def test_a_round_trip_loses_nothing(store: lamina.Store, rng: np.random.Generator, tmp_path: Path) -> None:
+    docs = every_kind(store, rng)
+    assert docs.to_parquet(tmp_path / "d.parquet") == 8
+    with lamina.open(tmp_path / "other.lamina", create=True) as other:
+        back = other.from_parquet(tmp_path / "d.parquet", "back")
+        same(docs, back)
+        assert (back.model, back.name, other.list_collections()) == (MODEL, "back", ["back"])
+        assert other.stats()["collections"]["back"]["records"] == 8
+        core = back.snapshot()._core
+        assert (core.dtype, core.m, core.ef_construction, core.seed) == ("float32", 8, 50, 3)
+        assert back.stale().tolist() == [3]
+        assert back.get(3).content == ["five"]
+        back.upsert([12], rng.standard_normal((1, 8)), metadata=[{"n": 1, "of": [{"k": 2}]}])  # the types are the same
+        assert back.to_parquet(tmp_path / "again.parquet") == 9
+
+
+def test_scopes_and_batches(store: lamina.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row groups and writes of 256 rows; the last is not full."""
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 1)
+    monkeypatch.setattr(parquet_source, "BATCH_BYTES", 1)
+    docs = store.create_collection("docs", model="hash:16")
+    for scope, count in (("a", 200), ("b", 150)):
+        docs.refresh([(f"{scope}{n}", f"text {n} of {scope}") for n in range(count)], scope=scope)
+    docs.add(["plain"], content=["no scope"])
+    docs.to_parquet(tmp_path / "d.parquet")
+    assert pq.ParquetFile(tmp_path / "d.parquet").num_row_groups == 2
+    back = store.from_parquet(tmp_path / "d.parquet", "back")
+    same(docs, back)
+    report = back.refresh([("a0", "text 0 of a")], scope="a", delete="missing", max_delete=1.0)
+    assert (report.embedded, report.deleted, len(back)) == (0, 199, 152)
+    assert back.search("text 7 of b", k=1).ids.tolist() == ["b7"]
+
+
+@pytest.mark.parametrize(
+    ("model", "dtype"), [(lamina.Model("bits", dim=64, metric="hamming"), "float32"), (MODEL, "float16")]
+)
+def test_other_kinds_of_vectors(
+    store: lamina.Store, tmp_path: Path, rng: np.random.Generator, model: lamina.Model, dtype: str
+) -> None:
+    docs = store.create_collection("docs", model=model, dtype=dtype)
+    docs.add(["x", "y"], rng.integers(0, 255, (2, 8)).astype(np.uint8))
+    docs.add(["z"], content=["owed"])
+    docs.to_parquet(tmp_path / "d.parquet")
+    back = store.from_parquet(tmp_path / "d.parquet", "back")
+    same(docs, back)
+    assert back.snapshot()._core.dtype == docs.snapshot()._core.dtype
+
+
+def test_an_empty_collection(store: lamina.Store, tmp_path: Path) -> None:
+    docs = store.create_collection("docs", model=MODEL)
+    assert docs.to_parquet(tmp_path / "d.parquet") == 0
+    assert (docs.to_arrow().num_rows, len(store.from_parquet(tmp_path / "d.parquet", "back"))) == (0, 0)
+
+
+def test_a_table_has_what_is_asked_for(store: lamina.Store, rng: np.random.Generator) -> None:
+    docs = every_kind(store, rng)
+    before = docs.snapshot()
+    docs.delete([0])
+    table = before.to_arrow(include=["metadata"])
+    assert table.schema.names == ["id", "metadata", "_scope", "_stale", "_created_at", "_updated_at", "_embedded_at"]
+    rows = {row["id"]: row for row in table.to_pylist()}
+    assert len(rows) == 8
+    assert rows[0]["metadata"]["t"] == NOON
+    assert rows[10]["_embedded_at"] is None
+    assert rows[3]["_created_at"] < rows[3]["_updated_at"]
+    assert abs(rows[0]["_created_at"] - dt.datetime.now(dt.timezone.utc)) < dt.timedelta(minutes=5)
+    with pytest.raises(ValueError, match="the fields are"):
+        docs.to_arrow(include=["vector"])
+
+
+def test_files_of_others(store: lamina.Store, tmp_path: Path, rng: np.random.Generator) -> None:
+    vectors = rng.standard_normal((3, 8)).astype(np.float32)
+    table = pa.table(
+        {
+            "_id": pa.array(["a", "b", "c"]).dictionary_encode(),
+            "embedding": pa.array([vectors[0].tolist(), None, vectors[2].tolist()], pa.list_(pa.float64())),
+            "text": ["one", "two", None],
+            "year": pa.array([1999, None, 2001], pa.int16()),
+            "metadata": [{"k": 1}, {"k": None}, {"k": 3}],
+        }
+    )
+    pq.write_table(table, tmp_path / "d.parquet")
+    docs = store.from_parquet(tmp_path / "d.parquet", "docs", "all-MiniLM-L6-v2", metric="ip", dtype="float16", seed=9)
+    assert (docs.model.dim, docs.model.metric, docs.snapshot()._core.dtype) == (8, "ip", "float16")
+    found = docs.get(["a", "b", "c"])
+    assert found.metadata == [{"year": 1999, "k": 1}, {}, {"year": 2001, "k": 3}]
+    assert (found.content, docs.owed().tolist()) == (["one", "two", None], ["b"])
+    assert np.array_equal(found.vectors[[0, 2]], vectors[[0, 2]].astype(np.float16))
+    docs = store.from_parquet(tmp_path / "d.parquet", "renamed", MODEL, text_field="_id")
+    assert docs.get(["b"]).content == ["b"]
+
+
+def test_a_file_that_somebody_else_has_changed_since(
+    store: lamina.Store, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    every_kind(store, rng).to_parquet(tmp_path / "d.parquet")
+    table = pq.read_table(tmp_path / "d.parquet").drop_columns(["_stale"])
+    pq.write_table(table, tmp_path / "d.parquet")
+    with pytest.raises(ValueError, match='take the key "lamina" out'):
+        store.from_parquet(tmp_path / "d.parquet", "back")
+    pq.write_table(table.replace_schema_metadata({}), tmp_path / "d.parquet")
+    back = store.from_parquet(tmp_path / "d.parquet", "back", MODEL)
+    assert (len(back), back.get(1).metadata[0]["n"]) == (8, 2**62)
+
+
+def test_texts_without_vectors_are_embedded(store: lamina.Store, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": [1, 2], "body": ["red cat", "blue dog"]}), tmp_path / "d.parquet")
+    docs = store.from_parquet(tmp_path / "d.parquet", "docs", "hash:64")
+    assert docs.search("dog", k=1).ids.tolist() == [2]
+    assert len(store.from_parquet(tmp_path / "d.parquet", "owed", MODEL).owed()) == 2
+
+
+def test_what_is_refused_leaves_nothing(store: lamina.Store, tmp_path: Path, rng: np.random.Generator) -> None:
+    path = tmp_path / "d.parquet"
+    docs = every_kind(store, rng)
+    docs.to_parquet(path)
+    with pytest.raises(ModelMismatchError, match="import"):
+        store.from_parquet(path, "back", lamina.Model("another", dim=8))
+    with pytest.raises(ValueError, match="already"):
+        store.from_parquet(path, "docs")
+    with pytest.raises(ValueError, match="no column 'nope'"):
+        store.from_parquet(path, "back", text_field="nope")
+    with pytest.raises(ValueError, match="where the model is for"):
+        store.from_parquet(path, "back", metric="l2")
+    with pytest.raises(StorageError) as missing:
+        store.from_parquet(tmp_path / "nothing", "back")
+    assert missing.value.errno == 2
+    cases: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"id": [1, 1], "vector": [[1.0] * 8] * 2}, DuplicateIdError, "twice"),
+        ({"id": [1, None], "vector": [[1.0] * 8] * 2}, TypeError, "ids are integers"),
+        ({"id": [1, 2], "vector": [[1.0] * 8, [1.0]]}, ValueError, "ragged"),
+        ({"id": [1, 2], "vector": [[1.0] * 7] * 2}, ValueError, "dimension 7"),
+        ({"id": [1, 2], "vector": [[float("nan")] * 8] * 2}, lamina.InvalidVectorError, "NaN"),
+        ({"key": [1, 2], "vector": [[1.0] * 8] * 2}, ValueError, "id_field="),
+        ({"id": [1, 2]}, ValueError, "vector_field="),
+    ]
+    for columns, error, says in cases:
+        pq.write_table(pa.table(columns), path)
+        with pytest.raises(error, match=says):
+            store.from_parquet(path, "back", MODEL)
+    pq.write_table(pa.table({"id": [1], "vector": [[1.0] * 8]}), path)
+    with pytest.raises(ValueError, match="does not say which model"):
+        store.from_parquet(path, "back")
+    assert store.list_collections() == ["docs"]
+
+
+def test_every_damaged_byte_is_noticed(store: lamina.Store, tmp_path: Path, rng: np.random.Generator) -> None:
+    docs = store.create_collection("docs", model=MODEL)
+    texts = [f"text {n}" for n in range(50)]
+    docs.add(range(50), rng.standard_normal((50, 8)), metadata={"n": range(50)}, content=texts)
+    docs.to_parquet(tmp_path / "d.parquet")
+    sound = (tmp_path / "d.parquet").read_bytes()
+    refused = 0
+    for at in range(0, len(sound), max(1, len(sound) // 100)):
+        damaged = bytearray(sound)
+        damaged[at] ^= 1 << at % 8
+        (tmp_path / "d.parquet").write_bytes(damaged)
+        try:
+            back = store.from_parquet(tmp_path / "d.parquet", "back")
+        except (CorruptionError, ValueError):
+            refused += 1
+            continue
+        same(docs, back)  # a bit that says nothing: of statistics, or of who wrote the file
+        store.drop_collection("back")
+    assert refused > 60
+    (tmp_path / "d.parquet").write_bytes(sound[: len(sound) // 2])
+    with pytest.raises(CorruptionError, match=r"d\.parquet"):
+        store.from_parquet(tmp_path / "d.parquet", "back")
+    assert store.list_collections() == ["docs"]
+
+
+def test_what_a_killed_import_left_goes_with_the_next(store: lamina.Store, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": [1], "vector": [[1.0] * 8]}), tmp_path / "d.parquet")
+    store.create_collection("docs.importing", model=MODEL).add([99], [[1.0] * 8])
+    docs = store.from_parquet(tmp_path / "d.parquet", "docs", MODEL)
+    assert (store.list_collections(), docs.ids().tolist()) == (["docs"], [1])
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(
+    store: lamina.Store, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs, path = every_kind(store, rng), tmp_path / "d.parquet"
+    path.write_text("before")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(StorageError) as error:
+            docs.to_parquet(path)
+    assert (error.value.errno, path.read_text(), [entry.name for entry in tmp_path.glob("d.*")]) == (
+        28,
+        "before",
+        ["d.parquet"],
+    )
+    docs.add([50], rng.standard_normal((1, 8)), metadata=[{"empty": {}}])
+    with pytest.raises(TypeError, match="Parquet has no room"):
+        docs.to_parquet(path)
+    assert path.read_text() == "before"
+    with pytest.raises(StorageError):
+        docs.to_parquet(tmp_path / "no" / "such" / "folder.parquet")
