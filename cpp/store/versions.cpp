@@ -138,14 +138,15 @@ void Writer::replace_in(Root& root, uint64_t gone, uint64_t heir, NewFiles& adde
 
 namespace {
 
-// That of a version with the model that it had, for a collection as it is now.
+// That of a version with the model that it had, for a collection as it is now. `model` names it; zero: the one that is
+// served now.
 CollectionSpec spec_across(const CollectionSpec& now, const CollectionSpec& past, const Fingerprint& model) {
   CollectionSpec spec = now;
-  if (past.fingerprint == now.fingerprint) return spec;
-  if (past.fingerprint != model) {
+  if (past.fingerprint != (model == Fingerprint{} ? now.fingerprint : model)) {
     throw ModelMismatchError("that version has the vectors of another model, with fingerprint " +
                              hex(std::as_bytes(std::span(past.fingerprint))) + ": name it to go back to it (model=)");
   }
+  if (past.fingerprint == now.fingerprint) return spec;
   spec.vectors = past.vectors;
   spec.fingerprint = past.fingerprint;
   spec.model = past.model;
@@ -166,9 +167,9 @@ uint64_t Writer::rollback(const std::string& name, const VersionRef& wanted, con
   NewFiles added(files_, numbers_);
   SegmentFiles files(files_, added, codec_);
   const PastState past = sealed_at(name, wanted, files);
+  const CollectionSpec spec = spec_across(*before->spec, *past.collection->spec, model);
   if (past.collection == before) return before->version;
   Root root = ledger_->next_root(true);
-  const CollectionSpec spec = spec_across(*before->spec, *past.collection->spec, model);
   const auto after = std::make_shared<CollectionState>(before->id, name, spec, root.version);
   after->time_us = root.time_us;
   after->handle = before->handle;

@@ -362,6 +362,8 @@ class Collection(Writer[WriteResult]):
     def _model_of(self, core: _core.Snapshot) -> Model:
         if core.fingerprint != self._model.digest:  # another one is served by now
             return self._store._shared.model_of(self.name, core)
+        if self._model.embed_with is None:  # another handle may have bound one
+            return self._store._shared.models.get((self.name, core.fingerprint), self._model)
         return self._model
 
     def _write(self, write: writes.Write, if_version: int | None) -> WriteResult:

@@ -427,6 +427,29 @@ def test_going_back_across_a_cut_over_needs_the_name_of_the_model(
     assert docs.search("text 3", k=1).ids[0] == 3
 
 
+def test_going_back_to_a_version_of_another_model_than_the_one_named_is_refused(
+    docs: Collection, old: Embedder, new: Embedder
+) -> None:
+    before = docs.version
+    docs.delete([1])
+    now = docs.version
+    for version in (before, now):
+        with pytest.raises(ModelMismatchError):
+            docs.rollback(version=version, model=target(new))
+    assert docs.version == now
+    docs.rollback(version=before, model=Model("old", dim=8, embed=old))
+    assert len(docs) == 20
+
+
+def test_an_embedder_that_another_handle_brought_serves_all_of_them(tmp_path: Path, old: Embedder) -> None:
+    with lamina.open(tmp_path / "kb", create=True) as store:
+        without = store.create_collection("docs", model=Model("old", dim=8))
+        with pytest.raises(ValueError, match="no embedder"):
+            without.search("text 1")
+        store.get_collection("docs", embed=old).upsert([1], content=["text 1"])
+        assert without.search("text 1").ids[0] == 1
+
+
 def test_ready_made_vectors_are_of_the_records_as_they_are(docs: Collection, new: Embedder) -> None:
     vectors = {id: new.of(f"text {id}") for id in range(1, 21)}
     m = docs.migrate(to=Model("new", dim=8), vectors=vectors)
