@@ -15,22 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina import waiting, writes
-from lamina.backfill import Backfill, BackfillReport, Failed
+from lamina import drain, waiting, writes
+from lamina.backfill import BackfillReport, Failed
 from lamina.bridge import Bridge
-from lamina.caller import Caller
+from lamina.drain import Pace
 from lamina.errors import MigrationStateError
 from lamina.gate import Evaluation, Gate, evaluate
-from lamina.known import Known, generation_of
+from lamina.known import generation_of
 from lamina.migration import MigrationPlan, MigrationStatus, Note
 from lamina.models import Embed, Model
 from lamina.planning import plan
-from lamina.progress import Progress
-from lamina.refresh import BATCH_SIZE, check_canary
 from lamina.report import Budget
 from lamina.retry import Retry
 from lamina.sourced import Contents, Cut, Embedded, ReadyMade
-from lamina.standing import NEVER
 
 if TYPE_CHECKING:
     from lamina import _core
@@ -38,26 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Migration"]
 
-NO_LIMIT = Budget()
 ROLLBACK_ATTEMPTS = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Pace:
-    """How a run goes about it."""
-
-    batch_size: int | str = "auto"
-    concurrency: int = 4
-    budget: Budget = NO_LIMIT
-    progress: bool = False
-
-    def batch(self, embedded: Embedded | None) -> int:
-        if not isinstance(self.batch_size, str):
-            return self.batch_size
-        return min(BATCH_SIZE, (embedded.caller.max_batch if embedded else None) or BATCH_SIZE)
-
-    def threads(self, model: Model) -> int:
-        return min(self.concurrency, getattr(model.embed_with, "max_concurrency", None) or self.concurrency)
 
 
 class Migration:
@@ -153,7 +131,7 @@ class Migration:
         Raises RefreshError if the embedder does not work, ModelMismatchError if it is not the one of the vectors that
         are there already, ValueError if there is nothing that vectors could come from.
         """
-        with self._running() as stop:
+        with drain.running(self._collection) as stop:
             core = self._collection._take()
             stage = self._stage(core)
             if stage == "cut_over":
@@ -168,20 +146,24 @@ class Migration:
             elif note.last in ("pause", "rollback"):
                 self._keep(note.after("run"))
             pace = Pace(batch_size, concurrency, Budget.of(budget), progress)
-            return self._drain(self.model, self._embedded(stop, retry), stop, pace, optimize)
+            given = (self._ready, self._cut(core), self._embedded(stop, retry))
+            with self._noting_failures() as failed:
+                return drain.drain(self._collection, self.model, given, failed, stop, pace, optimize)
 
     async def arun(self, **options: Any) -> BackfillReport:
         """`run`, in a thread; an embedder that is a coroutine function runs on the loop that awaits this.
 
         Cancelling it ends the run after the batches that are running; what was finished stays.
         """
-        report: BackfillReport = await waiting.in_thread(lambda: self.run(**options), self._stop_running)
+        report: BackfillReport = await waiting.in_thread(
+            lambda: self.run(**options), lambda: drain.stop(self._collection)
+        )
         return report
 
     def pause(self) -> None:
         """Ends a run, in whatever thread of this process, after the batches that are running, until the next `run`."""
         self._require("backfill")
-        self._stop_running()
+        drain.stop(self._collection)
         self._keep(self._note().after("pause"))
 
     def cutover(self, force: bool = False) -> int:
@@ -202,7 +184,7 @@ class Migration:
                 f"the gate of the migration of {self._collection.name!r} refuses: {'; '.join(refused)}. evaluate() has "
                 "the numbers, and cutover(force=True) serves the new model all the same"
             )
-        with self._running(), self._collection._store._shared.holds.hold(self._collection.name):
+        with drain.running(self._collection), self._collection._store._shared.holds.hold(self._collection.name):
             exempt = list(self.status().failed) if force else []
             without = [f"{len(exempt)} records without a vector"] if exempt else []
             allowed = "; ".join(["forced", *refused, *without]) if force else ""
@@ -226,8 +208,9 @@ class Migration:
         fills = old.embed_with is not None and not allow_missing
         for left in reversed(range(ROLLBACK_ATTEMPTS if fills else 1)):
             if fills:
-                with self._running() as stop:
-                    self._drain(old, self._embedded(stop, model=old), stop, Pace())
+                with drain.running(self._collection) as stop:
+                    made = drain.embedded(self._collection, old, self._source, stop)
+                    drain.drain(self._collection, old, (None, None, made), {}, stop, Pace())
             try:
                 return self._exchange(old, allow_missing, [], self._note().after("rollback", allowed))
             except MigrationStateError as error:  # nothing filled it, or somebody wrote meanwhile
@@ -313,6 +296,17 @@ class Migration:
     def _keep(self, note: Note) -> None:
         self._store.note_migration(self._collection.name, note.text())
 
+    @contextlib.contextmanager
+    def _noting_failures(self) -> Iterator[Failed]:
+        """What a run puts there is kept, however it ends."""
+        failed: Failed = {}
+        try:
+            yield failed
+        finally:
+            note = self._note()
+            if failed != note.failed:
+                self._keep(dataclasses.replace(note, failed=failed))
+
     def _begin(self, core: _core.Snapshot, note: Note) -> None:
         hamming = self.model.metric == "hamming"
         self._store.begin_migration(
@@ -324,60 +318,11 @@ class Migration:
         self._begun = True
         self._collection._store._shared.remember(self._collection.name, self.model)
 
-    @contextlib.contextmanager
-    def _running(self) -> Iterator[threading.Event]:
-        """While this lasts, `pause` sets the event. MigrationStateError if another run goes on."""
-        shared, stop = self._collection._store._shared, threading.Event()
-        with shared.structure:
-            if self._collection.name in shared.backfills:
-                raise MigrationStateError(f"a run of the migration of {self._collection.name!r} goes on already")
-            shared.backfills[self._collection.name] = stop
-        try:
-            yield stop
-        finally:
-            shared.backfills.pop(self._collection.name, None)
-
-    def _stop_running(self) -> None:
-        stop = self._collection._store._shared.backfills.get(self._collection.name)
-        if stop is not None:
-            stop.set()
-
     def _cut(self, core: _core.Snapshot) -> Cut | None:
         return Cut(self.model) if Cut.fits(self._collection._model_of(core), self.model) else None
 
-    def _embedded(
-        self, stop: threading.Event, retry: Retry | int | None = None, model: Model | None = None
-    ) -> Embedded | None:
-        model = self.model if model is None else model
-        if model.embed_with is None:
-            return None
-        caller = Caller(model, Retry(retry) if isinstance(retry, int) else retry or Retry(), stop)
-        known = Known(self._collection, model, NEVER)
-        return Embedded(caller, known, self._source, self._collection._store._shared.cache)
-
-    def _drain(
-        self, model: Model, embedded: Embedded | None, stop: threading.Event, pace: Pace, optimize: bool = False
-    ) -> BackfillReport:
-        """Fills the generation of `model`, the new or the old one."""
-        core = self._collection._take()
-        forward = model == self.model
-        if embedded is not None:
-            check_canary(self._collection, embedded.caller)
-        failed: Failed = {}
-        ready, cut = (self._ready, self._cut(core)) if forward else (None, None)
-        backfill = Backfill(self._collection, model, ready, cut, embedded, failed, stop)
-        try:
-            with Progress(pace.progress, len(core), "migrate") as bar:
-                how = (pace.batch(embedded), pace.threads(model), pace.budget, bar)
-                backfill.run(*how, last=False)
-                if optimize and backfill.report.stopped is None:
-                    self._store.optimize(self._collection.name, 0, True)
-                backfill.run(*how, last=True)
-        finally:
-            note = self._note()
-            if forward and failed != note.failed:
-                self._keep(dataclasses.replace(note, failed=failed))
-        return backfill.report
+    def _embedded(self, stop: threading.Event, retry: Retry | int | None = None) -> Embedded | None:
+        return drain.embedded(self._collection, self.model, self._source, stop, retry)
 
     def _exchange(self, model: Model, allow_missing: bool, exempt: list[Any], note: Note) -> int:
         ids = writes.as_ids(exempt)
@@ -389,7 +334,7 @@ class Migration:
 
     def _end(self, stage: str) -> int:
         self._require(stage)
-        self._stop_running()
+        drain.stop(self._collection)
         made = self._store.end_migration(self._collection.name, stage)
         self._collection._store._shared.wrote()
         return made
