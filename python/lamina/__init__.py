@@ -30,9 +30,11 @@ from lamina.errors import (
 )
 from lamina.hits import BatchHits, Hit, Hits
 from lamina.index import Index
+from lamina.neighbours import KnnGraph, Pairs
 
 if TYPE_CHECKING:
     from lamina.collection import Collection, WriteResult
+    from lamina.duplicates import Deduplication
     from lamina.embedders import embedder
     from lamina.foreign import from_faiss, from_hnswlib
     from lamina.gate import Evaluation, Gate
@@ -54,6 +56,7 @@ __all__ = [
     "Collection",
     "ConflictError",
     "CorruptionError",
+    "Deduplication",
     "DimensionMismatchError",
     "DuplicateIdError",
     "Evaluation",
@@ -62,6 +65,7 @@ __all__ = [
     "Hit",
     "Hits",
     "Index",
+    "KnnGraph",
     "InvalidVectorError",
     "LaminaError",
     "LockedError",
@@ -72,6 +76,7 @@ __all__ = [
     "Model",
     "ModelMismatchError",
     "NotFoundError",
+    "Pairs",
     "PurgeReport",
     "ReadOnlyError",
     "Record",
@@ -96,6 +101,7 @@ _ON_FIRST_USE = {
     "Budget": "lamina.report",
     "CleanupReport": "lamina.versions",
     "Collection": "lamina.collection",
+    "Deduplication": "lamina.duplicates",
     "Evaluation": "lamina.gate",
     "Gate": "lamina.gate",
     "Migration": "lamina.migrate",

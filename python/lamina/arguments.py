@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
+
+import numpy as np
 
 
 def whole(name: str, value: Any, least: int = 0, most: int = 2**63 - 1) -> int:
@@ -17,6 +20,16 @@ def whole(name: str, value: Any, least: int = 0, most: int = 2**63 - 1) -> int:
     if not least <= number <= most:
         raise ValueError(f"{name} is {number}; it lies from {least} to {most}")
     return number
+
+
+def distance(name: str, value: Any) -> np.float32:
+    """A distance, rounded as the stored ones are. TypeError, and ValueError for NaN."""
+    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} is {value!r}; it is a distance")
+    if math.isnan(value):
+        raise ValueError(f"{name} is NaN; it is a distance")
+    rounded: np.float32 = np.float32(value)
+    return rounded
 
 
 def threads_or_none(threads: int | None) -> int | None:

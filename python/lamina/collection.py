@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lamina import _core
+    from lamina.duplicates import Deduplication, Keep
     from lamina.gate import Gate
     from lamina.hits import BatchHits, Hits
     from lamina.kept import Failed
     from lamina.migrate import Migration
+    from lamina.neighbours import KnnGraph, Pairs
     from lamina.records import Records
     from lamina.report import RefreshReport
     from lamina.sourced import Contents
@@ -139,6 +141,18 @@ class Collection(Writer[WriteResult]):
         """All ids, in no promised order: int64 `(n,)`, or objects (str)."""
         return self.snapshot().ids()
 
+    def knn_graph(self, k: int, **options: Any) -> KnnGraph:
+        """The `k` nearest neighbours of every record. See `Snapshot.knn_graph`."""
+        return self.snapshot().knn_graph(k, **options)
+
+    def self_join(self, radius: float, **options: Any) -> Pairs:
+        """All pairs of records whose distance is at most `radius`. See `Snapshot.self_join`."""
+        return self.snapshot().self_join(radius, **options)
+
+    def near_duplicates(self, threshold: float, **options: Any) -> list[NDArray[Any]]:
+        """Groups of records that lie at most `threshold` from each other. See `Snapshot.near_duplicates`."""
+        return self.snapshot().near_duplicates(threshold, **options)
+
     def stale(self, max_age: timedelta | float | None = None) -> NDArray[Any]:
         """Ids of the records whose vector was made from another text, or longer than `max_age` (or seconds) ago."""
         from lamina import standing
@@ -229,6 +243,42 @@ class Collection(Writer[WriteResult]):
         """Merges everything into one segment for the fastest reads. `threads` 0: all of the machine."""
         self._take()
         self._store._writable().optimize(self.name, whole("threads", threads, 0, 65_536))
+
+    def deduplicate(
+        self,
+        threshold: float,
+        *,
+        keep: Keep = "first",
+        dry_run: bool = False,
+        ef: int | None = None,
+        recall: float | None = None,
+        exact: bool = False,
+        threads: int | None = None,
+        progress: bool = False,
+    ) -> Deduplication:
+        """Deletes records that lie at most `threshold` from one that stays, as one version.
+
+        Of near duplicates that are linked (see `near_duplicates`) one is chosen to stay, and those within the threshold
+        of it go; of what is left another is chosen, and so on. So no record goes without one that stays for it.
+
+        Args:
+            threshold: a distance: for cosine, 0.05 is a similarity of 0.95.
+            keep: which stays: "first" or "last", the one that was added first or last; or a callable that is given
+                them as `Records`, oldest first, and returns an id: `lambda records: max(records, key=…).id`.
+            dry_run: delete nothing, and say what would be deleted.
+            ef, recall, exact, threads: of the search for them; see `search`.
+
+        Raises ConflictError, and has deleted nothing, if the collection was written to meanwhile.
+        """
+        from lamina import duplicates
+
+        with self.snapshot() as snapshot:
+            rows = snapshot._rows({"ef": ef, "recall": recall, "exact": exact, "threads": threads})
+            found = duplicates.find(rows, threshold, keep, progress, rank=snapshot.ages, shown=snapshot.get)
+            if dry_run or not len(found.deleted):
+                return found
+            version = snapshot.version
+        return found._replace(version=self.delete(found.deleted, if_version=version).version)
 
     # Versions
 

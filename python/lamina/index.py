@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
@@ -11,14 +11,17 @@ from lamina import _core, vectors
 from lamina.arguments import refused_search, text, threads_or_none, whole
 from lamina.errors import StorageError
 from lamina.hits import BatchHits, Hits, hits_of
+from lamina.neighbours import Neighbours, Rows
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
+    from lamina.duplicates import Deduplication, Keep
+
 __all__ = ["Index"]
 
 
-class Index:
+class Index(Neighbours):
     """An approximate nearest-neighbour index over int64 ids.
 
     The graph is HNSW (Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical
@@ -221,6 +224,38 @@ class Index:
         `(k, ef, recall)` as it measured itself.
         """
         return self._core.stats()
+
+    def _rows(self, breadth: dict[str, Any]) -> Rows:
+        ids = self.ids
+        return Rows(
+            ids,
+            lambda positions: self._core.get(ids[positions]),
+            lambda vectors, k: cast(BatchHits, self.search(vectors, k, **breadth)),
+        )
+
+    def deduplicate(
+        self,
+        threshold: float,
+        *,
+        keep: Keep = "first",
+        dry_run: bool = False,
+        ef: int | None = None,
+        recall: float | None = None,
+        exact: bool = False,
+        threads: int | None = None,
+        progress: bool = False,
+    ) -> Deduplication:
+        """Deletes rows that lie at most `threshold` from one that stays. See `Collection.deduplicate`.
+
+        The "first" of some is the one of the least id; a callable is given their ids, int64 `(m,)`.
+        """
+        from lamina import duplicates
+
+        rows = self._rows({"ef": ef, "recall": recall, "exact": exact, "threads": threads})
+        found = duplicates.find(rows, threshold, keep, progress, rank=lambda ids: ids, shown=lambda ids: ids)
+        if not dry_run:
+            self.delete(found.deleted)
+        return found
 
     def __len__(self) -> int:
         return len(self._core)

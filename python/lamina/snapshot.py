@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from lamina.closed import Closed
 from lamina.errors import ClosedError, ModelMismatchError
 from lamina.hits import BatchHits, Hits, hits_of
 from lamina.models import Model, TaggedVectors, mismatch, unnamed
+from lamina.neighbours import Neighbours, Rows
 from lamina.vectors import as_id, as_int_ids, as_queries, as_str_ids
 from lamina.writes import as_ids
 
@@ -30,7 +31,7 @@ __all__ = ["Snapshot"]
 DEFAULT_INCLUDE = ("vectors", "metadata", "content")
 
 
-class Snapshot:
+class Snapshot(Neighbours):
     """A collection at one version: `collection.snapshot()`. Immutable and safe from any thread.
 
     It keeps the files that it needs until it is closed or forgotten, and writes to the collection do not change it.
@@ -158,6 +159,12 @@ class Snapshot:
         """Verifies what a search touches, and brings it into memory."""
         self._core.warm()
 
+    def ages(self, ids: NDArray[Any]) -> NDArray[np.uint64]:
+        """The record numbers of records that are there: one that was added later has a larger one."""
+        refs = self._core.find(self.as_ids(ids))
+        rids: NDArray[np.uint64] = self._core.fields_at(refs)["rid"]
+        return rids
+
     def fetch(self, ids: NDArray[Any], field: str) -> Any:
         """`metadata`, `content` or `vectors` of records that are there (`Hits` asks for them)."""
         records = self.get(ids, include=(field,))
@@ -205,6 +212,19 @@ class Snapshot:
             if len(refs) < batch_size:
                 return
             after = int(refs[-1])
+
+    def _rows(self, breadth: dict[str, Any]) -> Rows:
+        core = self._core
+        refs = np.concatenate([np.empty(0, np.uint64), *self._refs(1 << 16)])
+        refs = refs[~np.isin(refs, core.missing()[0])]
+        ids = core.ids_at(refs)
+        order = np.argsort(ids)
+        refs, model = refs[order], self.model
+        return Rows(
+            ids[order],
+            lambda positions: core.vectors_at(refs[positions])[0],
+            lambda vectors, k: cast(BatchHits, self.search(vectors, k, model=model, **breadth)),
+        )
 
     def _records(self, refs: NDArray[np.uint64], include: Iterable[str], missing: Any = None) -> Records:
         from lamina import records

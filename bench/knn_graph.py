@@ -1,0 +1,229 @@
+"""The graph of nearest neighbours, and near duplicates, of a whole set: beside faiss and scikit-learn.
+
+    python -m bench.knn_graph                                # a synthetic set of 20,000 rows
+    LAMINA_BENCH_DATA=folder python -m bench.knn_graph docs_v2
+
+All cores, every library from its own index in memory, built before the clock starts (its time is a column of its own;
+faiss-flat and scikit-learn have nothing to build). Before any clock starts, the graph of each is held to exact search
+on 1,000 rows, and the breadth of faiss-hnsw is raised until it finds a share of RECALL, which lamina's default has to
+find as well; so is the share of the exact pairs within the threshold. Then A B A B; the figure is the median of the
+ratios of the rounds, lamina = 1, with its range.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lamina
+from bench.data import DataSet, Floats, Ids, exact, load
+from bench.measure import Summary
+from bench.peers import EF_CONSTRUCTION, M
+
+K = 10
+RECALL = 0.95
+THRESHOLD = 0.1  # of cosine distance
+SAMPLE = 1000
+CORES = len(os.sched_getaffinity(0))
+
+Graph = NDArray[Any]  # (rows, K) positions, the row itself not among them
+Pairs = set[tuple[int, int]]
+
+
+class Library(ABC):
+    """REQUIRES: vectors of unit length."""
+
+    name: str
+
+    @abstractmethod
+    def build(self, vectors: Floats) -> None: ...
+    @abstractmethod
+    def graph(self) -> Graph: ...
+    @abstractmethod
+    def pairs(self) -> Pairs:
+        """Those at most THRESHOLD apart, from whatever the library has for it."""
+
+    def broaden(self) -> bool:
+        """Searches more broadly from now on; False where nothing can be done."""
+        return False
+
+
+class Lamina(Library):
+    name = "lamina"
+
+    def build(self, vectors: Floats) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="lamina-bench-graph-")
+        self._store = lamina.open(Path(self._folder.name) / "kb", create=True, durability="os", maintenance="manual")
+        docs = self._store.create_collection("docs", model=lamina.Model("own", dim=vectors.shape[1]))
+        for part in np.array_split(np.arange(len(vectors)), max(1, len(vectors) // 5000)):
+            docs.add(part, vectors[part])
+        docs.optimize()
+        self._docs = docs
+
+    def graph(self) -> Graph:
+        graph = self._docs.knn_graph(K)
+        return cast(Graph, graph.indices.reshape(-1, K))
+
+    def pairs(self) -> Pairs:
+        found = self._docs.self_join(THRESHOLD)
+        return set(zip(found.left.tolist(), found.right.tolist(), strict=True))
+
+
+class Faiss(Library):
+    """REQUIRES: all of its cores, which faiss takes by itself."""
+
+    def build(self, vectors: Floats) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(CORES)
+        self._vectors = vectors
+        self._index = self._made(faiss, vectors.shape[1])
+        self._index.add(vectors)
+
+    @abstractmethod
+    def _made(self, faiss: Any, dim: int) -> Any: ...
+
+    def graph(self) -> Graph:
+        _, found = self._index.search(self._vectors, K + 1)
+        return without_self(found)
+
+    def pairs(self) -> Pairs:
+        limits, _, found = self._index.range_search(self._vectors, 1.0 - THRESHOLD)
+        rows = np.repeat(np.arange(len(self._vectors)), np.diff(limits.astype(np.int64)))
+        return below(rows, found)
+
+
+class FaissHnsw(Faiss):
+    name = "faiss-hnsw"
+
+    def _made(self, faiss: Any, dim: int) -> Any:
+        index = faiss.IndexHNSWFlat(dim, M, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = EF_CONSTRUCTION
+        index.hnsw.efSearch = K + 1
+        return index
+
+    def broaden(self) -> bool:
+        self._index.hnsw.efSearch = int(self._index.hnsw.efSearch * 1.2) + 1
+        return True
+
+
+class FaissFlat(Faiss):
+    name = "faiss-flat"
+
+    def _made(self, faiss: Any, dim: int) -> Any:
+        return faiss.IndexFlatIP(dim)
+
+
+class ScikitLearn(Library):
+    name = "scikit-learn"
+
+    def build(self, vectors: Floats) -> None:
+        from sklearn.neighbors import NearestNeighbors
+
+        self._index = NearestNeighbors(n_neighbors=K, algorithm="brute", metric="cosine", n_jobs=CORES).fit(vectors)
+
+    def graph(self) -> Graph:
+        return cast(Graph, self._index.kneighbors(return_distance=False))
+
+    def pairs(self) -> Pairs:
+        matrix = self._index.radius_neighbors_graph(radius=THRESHOLD, mode="distance").tocoo()
+        return below(matrix.row, matrix.col)
+
+
+def without_self(found: Ids) -> Graph:
+    """Of K + 1 found the K others."""
+    own = found == np.arange(len(found))[:, None]
+    own[~own.any(axis=1), -1] = True
+    return cast(Graph, found[~own].reshape(len(found), K))
+
+
+def below(rows: NDArray[Any], others: NDArray[Any]) -> Pairs:
+    kept = rows < others
+    return set(zip(rows[kept].tolist(), others[kept].tolist(), strict=True))
+
+
+def true_neighbours(data: DataSet, sample: Ids) -> Graph:
+    """The K nearest others of some rows, and as many more as lie as near."""
+    return exact("cosine", data.base, data.base[sample])[:, : K + 1]
+
+
+def recall(data: DataSet, sample: Ids, graph: Graph) -> float:
+    """The share of the K nearest others that was found; a row as near as the last counts."""
+    found = 0
+    for row, truth in zip(sample.tolist(), true_neighbours(data, sample), strict=True):
+        others = truth[truth != row][:K]
+        reach = (data.base[others] @ data.base[row]).min()
+        near = graph[row][graph[row] != row]
+        assert len(set(near.tolist())) == len(near)
+        found += int((data.base[near] @ data.base[row] >= reach - 1e-6).sum())
+    return found / (len(sample) * K)
+
+
+def true_pairs(vectors: Floats) -> Pairs:
+    found: Pairs = set()
+    for start in range(0, len(vectors), 1000):
+        rows, others = np.nonzero(vectors[start : start + 1000] @ vectors.T >= 1.0 - THRESHOLD)
+        found |= below(rows + start, others)
+    return found
+
+
+def seconds(call: Any) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="?", default="synthetic:20000:384")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    data = load(arguments.data)
+    kinds: list[type[Library]] = [Lamina]
+    kinds += [FaissHnsw, FaissFlat] if importlib.util.find_spec("faiss") else []
+    kinds += [ScikitLearn] if importlib.util.find_spec("sklearn") else []
+    libraries = [kind() for kind in kinds]
+    built = {library.name: seconds(lambda library=library: library.build(data.base)) for library in libraries}
+    sample = np.random.default_rng(0).permutation(len(data.base))[:SAMPLE]
+    recalls = {}
+    for library in libraries:
+        recalls[library.name] = recall(data, sample, library.graph())
+        while recalls[library.name] < RECALL and library.broaden():
+            recalls[library.name] = recall(data, sample, library.graph())
+        assert recalls[library.name] >= RECALL, f"{library.name} finds {recalls[library.name]:.3f} of the neighbours"
+    truth = true_pairs(data.base)
+    assert truth, f"no two rows are within {THRESHOLD}"
+    shares = {}
+    for library in libraries:
+        found = library.pairs()
+        shares[library.name] = len(found & truth) / len(truth)
+        assert len(found - truth) <= 1e-4 * len(truth), f"{library.name} finds pairs that are none"
+    times: dict[str, list[tuple[float, float]]] = {library.name: [] for library in libraries}
+    for _ in range(arguments.rounds):
+        for library in libraries:
+            times[library.name].append((seconds(library.graph), seconds(library.pairs)))
+    print(
+        f"{data.name}: {len(data.base):,} × {data.base.shape[1]}, {CORES} cores; {len(truth):,} pairs ≤ {THRESHOLD}\n"
+    )
+    print("| | build, s | graph of 10, s | times lamina's | recall | pairs, s | times lamina's | found |")
+    print("|---|---|---|---|---|---|---|---|")
+    for library in libraries:
+        own, ours = times[library.name], times["lamina"]
+        shown = [f"{library.name}", f"{built[library.name]:.1f}"]
+        for at, share in ((0, recalls), (1, shares)):
+            ratio = Summary.of([one[at] / other[at] for one, other in zip(own, ours, strict=True)])
+            shown += [f"{np.median([one[at] for one in own]):.2f}", ratio.text(), f"{share[library.name]:.4f}"]
+        print("| " + " | ".join(shown) + " |")
+
+
+if __name__ == "__main__":
+    main()
