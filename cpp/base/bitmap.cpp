@@ -29,6 +29,22 @@ void Bitmap::replace(size_t i, std::shared_ptr<Chunk> chunk) {
   chunks_[i] = chunk->count == 0 ? nullptr : std::move(chunk);
 }
 
+Bitmap Bitmap::of(uint64_t size, std::span<const uint64_t> words) {
+  const uint64_t needed = (size + 63) / 64;
+  if (words.size() < needed) throw std::out_of_range("bits of fewer than " + std::to_string(size) + " rows");
+  if (size % 64 != 0 && words[needed - 1] >> size % 64 != 0) {
+    throw std::out_of_range("a row past " + std::to_string(size));
+  }
+  Bitmap result(size);
+  for (size_t i = 0; i < result.chunks_.size(); ++i) {
+    auto chunk = std::make_shared<Chunk>();
+    const auto rest = words.subspan(i * kChunkWords, std::min(kChunkWords, needed - i * kChunkWords));
+    std::copy(rest.begin(), rest.end(), chunk->words.begin());
+    result.replace(i, std::move(chunk));
+  }
+  return result;
+}
+
 Bitmap Bitmap::with(std::span<const uint32_t> rows) const {
   std::map<size_t, std::shared_ptr<Chunk>> touched;
   for (const uint32_t row : rows) {
@@ -70,6 +86,18 @@ Bitmap Bitmap::resized(uint64_t size) const {
       result.chunks_[i] = chunks_[i];
       result.count_ += count_in_chunk(i);
     }
+  }
+  return result;
+}
+
+Bitmap Bitmap::inverted() const {
+  Bitmap result(size_);
+  for (size_t i = 0; i < chunks_.size(); ++i) {
+    auto chunk = std::make_shared<Chunk>();
+    for (size_t w = 0; w < kChunkWords; ++w) chunk->words[w] = chunks_[i] ? ~chunks_[i]->words[w] : ~uint64_t{0};
+    const uint64_t rows = size_ - i * kChunkRows;
+    if (rows < kChunkRows) clear_from(chunk->words, rows);
+    result.replace(i, std::move(chunk));
   }
   return result;
 }

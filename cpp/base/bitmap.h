@@ -23,6 +23,10 @@ class Bitmap {
   Bitmap() = default;
   explicit Bitmap(uint64_t size) : size_(size), chunks_((size + kChunkRows - 1) / kChunkRows) {}
 
+  // Of so many rows, those whose bit is set: of row r bit r % 64 of words[r / 64]. std::out_of_range for a bit past
+  // `size`, or for too few words.
+  static Bitmap of(uint64_t size, std::span<const uint64_t> words);
+
   uint64_t size() const { return size_; }    // rows
   uint64_t count() const { return count_; }  // rows in the set, exact
 
@@ -43,6 +47,8 @@ class Bitmap {
   // A bitmap whose chunk i is `words` (as a file held them). A bit past size() is std::out_of_range.
   Bitmap with_chunk(size_t i, std::span<const uint64_t, kChunkWords> words) const;
   Bitmap resized(uint64_t size) const;  // new rows are not in the set, rows cut off leave it
+
+  Bitmap inverted() const;  // the rows that are not in the set
 
   // REQUIRES: the same size().
   Bitmap united(const Bitmap& other) const;

@@ -172,7 +172,9 @@ uint64_t Reader::begin_migration(const std::string&, const CollectionSpec&) { re
 uint64_t Reader::exchange(const std::string&, const Exchange&) { refuse(); }
 uint64_t Reader::end_migration(const std::string&, MigrationStage) { refuse(); }
 uint64_t Reader::note_migration(const std::string&, const std::string&) { refuse(); }
-std::shared_ptr<Collection> Reader::branch(const std::string&, const std::string&, const VersionRef&) { refuse(); }
+std::shared_ptr<Collection> Reader::branch(const std::string&, const std::string&, const VersionRef&, const Snapshot*) {
+  refuse();
+}
 PurgeReport Reader::purge(const std::string&, const Ids&) { refuse(); }
 CleanupReport Reader::cleanup(int64_t) { refuse(); }
 void Reader::seal() { refuse(); }

@@ -29,8 +29,8 @@ class Reader final : public Store {
   std::vector<VersionInfo> versions(const std::string& name) override;
   uint64_t tag(const std::string& name, const std::string& tag, const VersionRef& wanted) override;
   void untag(const std::string& name, const std::string& tag) override;
-  std::shared_ptr<Collection> branch(const std::string& name, const std::string& branch,
-                                     const VersionRef& wanted) override;
+  std::shared_ptr<Collection> branch(const std::string& name, const std::string& branch, const VersionRef& wanted,
+                                     const Snapshot* only) override;
   uint64_t rollback(const std::string& name, const VersionRef& wanted, const Fingerprint& model) override;
   uint64_t begin_migration(const std::string& name, const CollectionSpec& to) override;
   uint64_t exchange(const std::string& name, const Exchange& exchange) override;

@@ -14,7 +14,8 @@ uint64_t hash_of(Id id) {
 
 }  // namespace
 
-RecordHead::RecordHead(IdKind id_kind) : id_kind_(id_kind), rows_storage_(sizeof(Row), size_t{64} << 10) {}
+RecordHead::RecordHead(IdKind id_kind)
+    : id_kind_(id_kind), key_(reserve_block_keys(1)), rows_storage_(sizeof(Row), size_t{64} << 10) {}
 
 void RecordHead::put(NewRecords records) {
   const auto count = static_cast<uint32_t>(records.ids.size());

@@ -30,6 +30,7 @@ class RecordHead {
   Id id_at(uint32_t row) const { return id_of(at(row)); }
   RecordFields fields_at(uint32_t row) const;
   BlockRef block_at(uint32_t row) const;  // without an owner: the head itself
+  uint64_t key() const { return key_; }   // names the head, as BlockRef::key a block
 
  private:
   // What the rows of one put point into.
@@ -59,6 +60,7 @@ class RecordHead {
   const std::string* intern_scope(std::string_view scope);
 
   const IdKind id_kind_;
+  const uint64_t key_;
   ChunkedRows rows_storage_;
   RowIndex by_id_;
   RowIndex by_rid_;

@@ -20,6 +20,11 @@ SealedRecords::SealedRecords(std::shared_ptr<const RecordSegment> segment)
       first_key_(reserve_block_keys(segment_->block_count())),
       checked_(new std::atomic<bool>[segment_->block_count()]()) {}
 
+BlockRef SealedRecords::block(uint32_t number) const {
+  const RecordSegment::Block block = segment_->block(number);
+  return {first_key_ + number, block.bytes, block.rows, 0, segment_.get(), nullptr};
+}
+
 BlockRef SealedRecords::block_at(uint32_t row, const RecordCodec& codec) const {
   const RecordSegment::Block block = segment_->block(segment_->block_of(row));
   std::atomic<bool>& checked = checked_[block.number];

@@ -48,6 +48,9 @@ class SealedRecords {
   const RecordSegment* operator->() const { return segment_.get(); }
   // The block that holds the row, checked; without an owner: this object itself.
   BlockRef block_at(uint32_t row, const RecordCodec& codec) const;
+  // The same of a block by its number, which the codec has not checked: for who decodes it with as much care.
+  BlockRef block(uint32_t number) const;
+  uint64_t key() const { return first_key_; }  // names the segment, as BlockRef::key a block
 
  private:
   std::shared_ptr<const RecordSegment> segment_;

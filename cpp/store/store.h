@@ -233,9 +233,10 @@ class Store {
   // A tag keeps a version until it is taken off; its name is once in a collection. Returns the version.
   virtual uint64_t tag(const std::string& name, const std::string& tag, const VersionRef& wanted) = 0;
   virtual void untag(const std::string& name, const std::string& tag) = 0;
-  // A new collection that begins as a version of this one, with the same files.
+  // A new collection that begins as a version of this one, with the same files. `only`: with those of its records alone
+  // that this narrowed snapshot has; ConflictError if it is of another version.
   virtual std::shared_ptr<Collection> branch(const std::string& name, const std::string& branch,
-                                             const VersionRef& wanted) = 0;
+                                             const VersionRef& wanted, const Snapshot* only = nullptr) = 0;
   // A new version with the records of an older one; returns it. Settings stay as they are. `model`: of the older one,
   // if it is another than the one that is served now: ModelMismatchError. MigrationStateError in a migration.
   virtual uint64_t rollback(const std::string& name, const VersionRef& wanted, const Fingerprint& model) = 0;

@@ -80,14 +80,46 @@ void Writer::untag(const std::string& name, const std::string& tag) {
   ledger_->publish(std::move(root), none);
 }
 
-std::shared_ptr<Collection> Writer::branch(const std::string& name, const std::string& branch,
-                                           const VersionRef& wanted) {
+namespace {
+
+// Takes all records but those of `only` out of a collection that is being made, whose rows are all sealed.
+void keep_only(CollectionState& made, const RecordView& only, SegmentFiles& files) {
+  std::vector<uint64_t> gone;
+  const auto before = made.records->view();
+  for (std::optional<RecordRef> last;;) {
+    const std::vector<RecordRef> rows = before->scan(last, 4096);
+    if (rows.empty()) break;
+    for (const RecordRef row : rows) {
+      const uint64_t rid = before->fields_at(row).rid;
+      if (!only.find_rid(rid).found()) gone.push_back(rid);
+    }
+    last = rows.back();
+  }
+  made.records->erase(gone);
+  made.served_vectors().erase(gone);
+  const auto records = made.records->view();
+  const auto vectors = made.served_vectors().view();
+  std::vector<SegmentRef>& segments = made.served().segments;
+  for (size_t i = 0; i < records->parts.size(); ++i) {
+    files.write_deleted(made.manifest.records[i], records->parts[i].deleted);
+  }
+  for (size_t i = 0; i < segments.size(); ++i) files.write_deleted(segments[i], vectors->parts[i].deleted);
+}
+
+}  // namespace
+
+std::shared_ptr<Collection> Writer::branch(const std::string& name, const std::string& branch, const VersionRef& wanted,
+                                           const Snapshot* only) {
   const std::lock_guard sealing(sealing_);
   const Turn turn = take_turn();
   require_free(branch);
   NewFiles added(files_, numbers_);
   SegmentFiles files(files_, added, codec_);
   const PastState from = sealed_at(name, wanted, files);
+  if (only != nullptr && only->version != from.collection->version) {
+    throw ConflictError("collection '" + name + "' is at version " + std::to_string(from.collection->version) +
+                        ", and what is to be kept is of " + std::to_string(only->version));
+  }
   Root root = ledger_->next_root(true);
   const auto trunk = std::ranges::find(root.collections, from.collection->id, &Root::Collection::id);
   const uint64_t lineage = trunk->lineage;
@@ -96,6 +128,7 @@ std::shared_ptr<Collection> Writer::branch(const std::string& name, const std::s
   const auto made = std::make_shared<CollectionState>(root.next_collection++, branch, spec, root.version);
   made->time_us = root.time_us;
   adopt_rows(*made, *from.collection);
+  if (only != nullptr) keep_only(*made, *only->records, files);
   made->manifest_ref = files.write_manifest(made->manifest);
   enter(root, *made, made->manifest_ref, root.version).lineage = lineage;
   publish(std::move(root), added, {&made, 1});

@@ -99,6 +99,31 @@ TEST(Bitmap, ChunksRoundTrip) {
   EXPECT_EQ(b.with_chunk(0, Bitmap::Words{}).chunk(0), nullptr);
 }
 
+TEST(Bitmap, OfBitsAndInverted) {
+  Random random(5);
+  for (const uint64_t size : {uint64_t{0}, uint64_t{1}, uint64_t{64}, uint64_t{100}, uint64_t{65536}, kRows}) {
+    std::vector<uint64_t> words((size + 63) / 64);
+    std::set<uint32_t> oracle, others;
+    for (uint32_t row = 0; row < size; ++row) {
+      const bool in = random.uniform(3) == 0 && row / 65536 != 1;  // a chunk without any
+      (in ? oracle : others).insert(row);
+      if (in) words[row / 64] |= uint64_t{1} << row % 64;
+    }
+    const Bitmap a = Bitmap::of(size, words);
+    EXPECT_EQ(a.size(), size);
+    expect_equal(a, oracle);
+    expect_equal(a.inverted(), others);
+    EXPECT_EQ(a.inverted().inverted(), a);
+    if (size == kRows) {
+      EXPECT_EQ(a.chunk(1), nullptr);
+    }
+  }
+  const std::vector<uint64_t> wide{0, uint64_t{1} << 36};
+  EXPECT_THROW(Bitmap::of(100, wide), std::out_of_range);
+  EXPECT_THROW(Bitmap::of(129, wide), std::out_of_range);
+  EXPECT_TRUE(Bitmap::of(101, wide).test(100));
+}
+
 TEST(Bitmap, Resized) {
   Random random(3);
   const auto rows = draw(random, 2000);
