@@ -7,6 +7,7 @@
 
 #include "bindings/codec.h"
 #include "bindings/hasher.h"
+#include "bindings/narrowed.h"
 #include "store/store.h"
 
 namespace lamina {
@@ -24,6 +25,7 @@ struct OpenStore {
   // Held shared by a write, whose vectors were measured against the collection of that name; alone by what changes of
   // what model or dimension that is: create, drop, rename, branch, rollback, migration.
   std::shared_mutex structure;
+  NarrowedSnapshots narrowed;
 };
 
 // The file system for stores: the system's own, or what a test has put in its place.

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "bindings/bindings.h"
+#include "bindings/block.h"
 #include "bindings/ids.h"
 #include "bindings/search.h"
 #include "bindings/spec.h"
@@ -247,24 +248,6 @@ py::tuple vectors_at(const PythonSnapshot& self, const Refs& refs) {
   return py::make_tuple(std::move(vectors), std::move(present));
 }
 
-// The sealed bytes of some records' columns, where they are kept.
-struct Block {
-  BlockRef ref;
-
-  // A copy: Arrow may look at it for long, and a mapped page can fail at any time.
-  py::bytes read() const {
-    PyObject* const made = PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(ref.bytes.size()));
-    if (made == nullptr) throw py::error_already_set();
-    auto copy = py::reinterpret_steal<py::bytes>(made);
-    {
-      const py::gil_scoped_release released;
-      std::ranges::copy(ref.bytes, reinterpret_cast<std::byte*>(PyBytes_AS_STRING(made)));
-      if (ref.segment != nullptr) ref.segment->file().require_whole();
-    }
-    return copy;
-  }
-};
-
 py::list blocks_at(const PythonSnapshot& self, const Refs& refs) {
   struct Needed {
     BlockRef ref;
@@ -296,13 +279,6 @@ py::list blocks_at(const PythonSnapshot& self, const Refs& refs) {
 void warm(const PythonSnapshot& self) {
   const py::gil_scoped_release released;
   warm(*self.snapshot->vectors);
-}
-
-void bind_block(py::module_& m) {
-  py::class_<Block>(m, "Block", "The sealed bytes of some records' columns, where they are kept.")
-      .def("read", &Block::read, "A copy of them. CorruptionError if they cannot be read any more.")
-      .def_property_readonly("key", [](const Block& self) { return self.ref.key; })
-      .def_property_readonly("rows", [](const Block& self) { return self.ref.block_rows; });
 }
 
 py::bytes to_bytes(const Fingerprint& fingerprint) {
@@ -367,6 +343,7 @@ A *ref* (uint64) names a record of this snapshot, and of no other; NO_REF stands
       .def("blocks_at", &blocks_at, "refs"_a,
            "Each block that is needed, once: (block, rows in it, positions in `refs`). Checked by the codec.")
       .def("warm", [](const PythonSnapshot& self) { warm(self); });
+  bind_filter(m, snapshot);
   bind_collection(m);
 }
 

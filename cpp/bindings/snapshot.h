@@ -17,4 +17,7 @@ struct PythonSnapshot {
   std::shared_ptr<const Snapshot> snapshot;
 };
 
+// The methods of a snapshot that narrow it.
+void bind_filter(pybind11::module_& m, pybind11::class_<PythonSnapshot>& snapshot);
+
 }  // namespace lamina

@@ -111,7 +111,7 @@ py::tuple repair(const PythonStore& self, int threads) {
   return py::make_tuple(to_python(report.repaired), to_python(report.lost));
 }
 
-py::dict stats(const PythonStore& self) {
+py::dict stats_of(const PythonStore& self) {
   StoreStats stats;
   {
     const py::gil_scoped_release released;
@@ -194,7 +194,7 @@ void bind_store(py::module_& m) {
       .def("verify", &verify, "max_seconds"_a, "resume"_a)
       .def("repair", &repair, "threads"_a,
            "What was made anew, and what is lost: lists of (collection, what was found).")
-      .def("stats", &stats)
+      .def("stats", &stats_of)
       .def("recovery", &recovery)
       .def_property_readonly("version",
                              [](const PythonStore& self) {

@@ -41,9 +41,10 @@ void untag(const PythonStore& self, const std::string& name, const std::string& 
 }
 
 PythonCollection branch(const PythonStore& self, const std::string& name, const std::string& to, Version version,
-                        Tag tag, Time time_us) {
+                        Tag tag, Time time_us, const PythonSnapshot* only) {
   const std::unique_lock lock(self.open->structure);
-  return {self.open, self.store().branch(name, to, {version, std::move(tag), time_us})};
+  const Snapshot* const kept = only == nullptr ? nullptr : only->snapshot.get();
+  return {self.open, self.store().branch(name, to, {version, std::move(tag), time_us}, kept)};
 }
 
 void rename(const PythonStore& self, const std::string& from, const std::string& to, bool replace) {
@@ -80,7 +81,7 @@ void bind_versions(py::class_<PythonStore>& store) {
       .def("versions", &versions, "name"_a, "(version, time_us, tags) of each that is kept, ascending.", released)
       .def("tag", &tag_version, "name"_a, "tag"_a, "version"_a, "time_us"_a, "Returns the version.", released)
       .def("untag", &untag, "name"_a, "tag"_a, released)
-      .def("branch", &branch, "name"_a, "branch"_a, "version"_a, "tag"_a, "time_us"_a, released)
+      .def("branch", &branch, "name"_a, "branch"_a, "version"_a, "tag"_a, "time_us"_a, "only"_a = py::none(), released)
       .def("rename_collection", &rename, "from_name"_a, "to_name"_a, "replace"_a, released)
       .def("rollback", &rollback, "name"_a, "version"_a, "tag"_a, "time_us"_a, "fingerprint"_a,
            "Returns the new version.")

@@ -17,6 +17,7 @@ from lamina.errors import (
     CorruptionError,
     DimensionMismatchError,
     DuplicateIdError,
+    FilterError,
     FormatVersionError,
     InvalidVectorError,
     LaminaError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from lamina.collection import Collection, WriteResult
     from lamina.duplicates import Deduplication
     from lamina.embedders import embedder
+    from lamina.filters import Filter
     from lamina.foreign import from_faiss, from_hnswlib
     from lamina.gate import Evaluation, Gate
     from lamina.migrate import Migration
@@ -60,13 +62,15 @@ __all__ = [
     "DimensionMismatchError",
     "DuplicateIdError",
     "Evaluation",
+    "Filter",
+    "FilterError",
     "FormatVersionError",
     "Gate",
     "Hit",
     "Hits",
     "Index",
-    "KnnGraph",
     "InvalidVectorError",
+    "KnnGraph",
     "LaminaError",
     "LockedError",
     "Migration",
@@ -103,6 +107,7 @@ _ON_FIRST_USE = {
     "Collection": "lamina.collection",
     "Deduplication": "lamina.duplicates",
     "Evaluation": "lamina.gate",
+    "Filter": "lamina.filters",
     "Gate": "lamina.gate",
     "Migration": "lamina.migrate",
     "MigrationPlan": "lamina.migration",

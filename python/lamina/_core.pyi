@@ -124,8 +124,15 @@ class Store:
         """Returns the version."""
     def untag(self, name: str, tag: str) -> None: ...
     def branch(
-        self, name: str, branch: str, version: int | None, tag: str | None, time_us: int | None
-    ) -> Collection: ...
+        self,
+        name: str,
+        branch: str,
+        version: int | None,
+        tag: str | None,
+        time_us: int | None,
+        only: Snapshot | None = None,
+    ) -> Collection:
+        """`only`: with the records alone that this narrowed snapshot has. ConflictError if it is of another version."""
     def rollback(
         self, name: str, version: int | None, tag: str | None, time_us: int | None, fingerprint: bytes
     ) -> int:
@@ -238,6 +245,16 @@ class Snapshot:
         """Each block that is needed once: (block, rows in it, positions in `refs`). Checked by the codec."""
     def warm(self) -> None:
         """Verifies and faults in what a search touches."""
+    def parts(self) -> list[tuple[int, int, bool]]:
+        """(key, rows, True) of each record segment in order; (key, rows, False) of the head, if there is one.
+
+        A key names a part as long as this process lives; that of a head, while its rows grow."""
+    def blocks(self, part: int, first_row: int = 0) -> list[Block]:
+        """All blocks of a part in order; of the head, those from a row on that begins one. Not checked by the codec."""
+    def narrowed(self, key: bytes) -> Snapshot | None:
+        """What narrow() made for this key, if it is still kept."""
+    def narrow(self, key: bytes, failing: Sequence[FailingRows]) -> Snapshot:
+        """The snapshot without the rows that fail, one set for each of parts()."""
 
 NO_REF: int
 
@@ -246,8 +263,16 @@ class Block:
 
     key: int  # names the block as long as this process lives
     rows: int
-    def read(self) -> bytes:
-        """A copy of them. CorruptionError if they cannot be read any more."""
+    def read(self, offset: int = 0, size: int = ...) -> bytes:
+        """A copy of them, or of a piece of them. CorruptionError if they cannot be read any more."""
+
+class FailingRows:
+    """The rows of one part that fail a filter."""
+
+    def __init__(self, rows: int, passing: Any) -> None:
+        """`passing`: a buffer of a bit a row, the lowest of each byte first: set where it passes."""
+    def followed_by(self, more: FailingRows) -> FailingRows: ...
+    def __len__(self) -> int: ...
 
 # In builds with LAMINA_TESTING only (build_info()["testing"]), and for stores opened after the first call of one. The
 # nth (from 0) operation of `kind` ("" for any; cpp/io/fault.h has the names) whose path contains `path`, from now on.

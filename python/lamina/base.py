@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from lamina import _core
 from lamina.errors import NotFoundError
 from lamina.shared import Settings
-from lamina.writes import Delete, Ids, Put, Write, ids_at, kind_of, listed, of_kind
+from lamina.writes import Delete, Ids, Put, Write, as_ids, ids_at, kind_of, listed, of_kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from lamina.records import BlockCache
+    from lamina.filters import Filter
+    from lamina.shared import Shared
 
 
 class Rows(NamedTuple):
@@ -31,11 +32,11 @@ class Rows(NamedTuple):
 class Base:
     """A snapshot, under what a transaction has put over it: what writes are checked against and updates merged into."""
 
-    def __init__(self, name: str, snapshot: _core.Snapshot, cache: BlockCache) -> None:
+    def __init__(self, name: str, snapshot: _core.Snapshot, shared: Shared) -> None:
         self.version = snapshot.version
         self._name = name
         self.snapshot = snapshot
-        self._cache = cache
+        self._shared = shared
         self._id_kind = snapshot.id_kind
         self._settings = snapshot.settings
         self._puts: list[Put] = []
@@ -92,6 +93,26 @@ class Base:
             order.append([at for _, _, at in found])
         return _in_order(parts, order)
 
+    def passing(self, filter: Filter) -> Ids:
+        """The ids of the records that pass. FilterError."""
+        from lamina import narrowing
+
+        schema = Settings.of(self._settings).schema
+        found: list[Any] = []
+        if not self._cleared:
+            core = self._shared.narrower.narrowed(self.snapshot, filter, schema)
+            refs = core.scan(None, len(core))
+            found = [id for id in core.ids_at(refs).tolist() if id not in self._over]
+        rows: list[list[int]] = [[] for _ in self._puts]
+        for where in self._over.values():
+            if where is not None:
+                rows[where[0]].append(where[1])
+        for put, chosen in zip(self._puts, rows, strict=True):
+            ids = ids_at(put.ids, chosen)
+            passes = narrowing.passing_rows(filter, schema, ids, _rows_of(put, chosen).metadata)
+            found += [id for id, passed in zip(listed(ids), passes, strict=True) if passed]
+        return of_kind(as_ids(found), self._id_kind, self._name)
+
     def _above(self, wanted: list[Any]) -> Iterable[tuple[int, tuple[int, int]]]:
         for at, id in enumerate(wanted):
             if id in self._over:
@@ -108,8 +129,8 @@ class Base:
         if absent.any():
             raise self._absent(listed(ids)[int(absent.argmax())])
         return Rows(
-            records.metadata_at(self.snapshot, refs, self._cache),
-            records.content_at(self.snapshot, refs, self._cache),
+            records.metadata_at(self.snapshot, refs, self._shared.cache),
+            records.content_at(self.snapshot, refs, self._shared.cache),
             self.snapshot.fields_at(refs)["content_hash"],
         )
 

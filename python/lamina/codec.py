@@ -24,7 +24,7 @@ import hashlib
 import struct
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,9 @@ import zstandard
 from numpy.typing import NDArray
 
 from lamina import columns, limits
+
+if TYPE_CHECKING:
+    from lamina import _core
 
 HEADER = struct.Struct("<4sIQQQ32x")
 MAGIC = b"LBLK"
@@ -58,6 +61,17 @@ def decode_metadata(block: Any) -> pa.RecordBatch:
     """The metadata of a block, reading its bytes in place. ValueError with what is wrong."""
     rows, head, _, _ = _split(block)
     return _from_ipc(head, rows)
+
+
+def read_metadata(block: _core.Block, names: Sequence[str] | None = None) -> pa.RecordBatch:
+    """The metadata of a block that is kept, or these of its columns; no content is read. ValueError as above."""
+    head = block.read(0, HEADER.size)
+    if len(head) < HEADER.size:
+        raise ValueError(f"a block of {len(head)} bytes is shorter than its header of {HEADER.size}")
+    magic, rows, size, _, _ = HEADER.unpack(head)
+    if magic != MAGIC or rows != block.rows:
+        raise ValueError(f"a block begins with {magic!r} and {rows} rows, not {MAGIC!r} and {block.rows}")
+    return _from_ipc(block.read(HEADER.size, size), rows, names=names)
 
 
 def decode_content(block: Any) -> pa.Array:
@@ -135,7 +149,7 @@ def _to_ipc(batch: pa.RecordBatch) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _from_ipc(data: Any, rows: int, *, content: bool = False) -> pa.RecordBatch:
+def _from_ipc(data: Any, rows: int, *, content: bool = False, names: Sequence[str] | None = None) -> pa.RecordBatch:
     buffer = pa.py_buffer(data)
     if buffer.address % 8:
         buffer = pa.py_buffer(bytes(data))
@@ -143,6 +157,8 @@ def _from_ipc(data: Any, rows: int, *, content: bool = False) -> pa.RecordBatch:
         messages = pa.ipc.MessageReader.open_stream(buffer)
         schema = limits.schema_of(messages.read_next_message(), CONTENT if content else None)
         batch = limits.batch_of(messages.read_next_message(), schema)
+        if names is not None:
+            batch = columns.select(batch, names)
         batch.validate(full=True)
         limits.check_values(batch)
     except (pa.ArrowException, OSError, StopIteration, OverflowError) as error:

@@ -12,7 +12,7 @@ from lamina import writes
 from lamina.arguments import whole
 from lamina.closed import Closed
 from lamina.embedders import is_spec
-from lamina.errors import ClosedError, NotFoundError
+from lamina.errors import ClosedError, ConflictError, NotFoundError
 from lamina.models import Embed, Model, mismatch
 from lamina.snapshot import DEFAULT_INCLUDE, Snapshot
 from lamina.versions import CleanupReport, PurgeReport, Version, Wanted, check_name, listed, microseconds
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from lamina import _core
     from lamina.duplicates import Deduplication, Keep
+    from lamina.filters import Filter
     from lamina.gate import Gate
     from lamina.hits import BatchHits, Hits
     from lamina.kept import Failed
@@ -70,13 +71,21 @@ class Collection(Writer[WriteResult]):
 
     # Reading
 
-    def snapshot(self, *, version: int | None = None, tag: str | None = None, at: datetime | None = None) -> Snapshot:
+    def snapshot(
+        self,
+        *,
+        version: int | None = None,
+        tag: str | None = None,
+        at: datetime | None = None,
+        filter: Any = None,
+    ) -> Snapshot:
         """One version, pinned: later writes do not change what it answers. The newest costs nothing.
 
-        Args: at most one, else ValueError.
+        Args: at most one of the first three, else ValueError.
             version: as the collection was at this version of the store.
             tag: as `tag()` named it.
             at: the newest version at or before this time; a datetime without a time zone is local time.
+            filter: the records that pass it alone; see `lamina.Filter`.
 
         An older version is opened for itself, and its files stay as long as the snapshot does. NotFoundError for one
         that is no longer kept says which ones are.
@@ -85,7 +94,7 @@ class Collection(Writer[WriteResult]):
         core = self._take()
         if wanted.given():
             core = self._store._live().snapshot(self.name, *wanted)
-        return Snapshot(core, self.name, self._model_of, self._store._shared, self._reopen)
+        return Snapshot(core, self.name, self._model_of, self._store._shared, self._reopen, filter)
 
     @property
     def version(self) -> int:
@@ -97,6 +106,7 @@ class Collection(Writer[WriteResult]):
         query: Any,
         k: int = 10,
         *,
+        filter: Any = None,
         ef: int | None = None,
         recall: float | None = None,
         exact: bool = False,
@@ -109,7 +119,8 @@ class Collection(Writer[WriteResult]):
         Args:
             query: a vector `(dim,)` or a text: `Hits`. Vectors `(q, dim)` or a list of texts: `BatchHits`. Texts are
                 embedded by the collection's embedder. No queries are `(0, dim)`, and an empty list is refused.
-            k: at most how many; fewer where the collection has fewer records with vectors.
+            k: at most how many; fewer where fewer records have vectors and pass the filter.
+            filter: a dict such as `{"year": {"$gte": 2020}}`, an Arrow expression, or a compiled `lamina.Filter`.
             ef: breadth of the search: larger finds more of the true neighbours, and takes longer.
             recall: let the index choose `ef` for this share of the true neighbours, from what it measured on itself.
                 Neither: `recall=0.95`. Both: ValueError.
@@ -119,27 +130,34 @@ class Collection(Writer[WriteResult]):
             threads: for a batch; None: all of the machine.
 
         Raises ModelMismatchError for another model than the one that made the vectors, DimensionMismatchError,
-        InvalidVectorError, ValueError for k < 1, for `ef` and `recall` both, or for a text without an embedder.
+        InvalidVectorError, FilterError, ValueError for k < 1, for `ef` and `recall` both, or for a text without an
+        embedder.
         """
         return Snapshot(self._take(), self.name, self._model_of, self._store._shared, self._reopen).search(
-            query, k, ef=ef, recall=recall, exact=exact, include=include, model=model, threads=threads
+            query, k, filter=filter, ef=ef, recall=recall, exact=exact, include=include, model=model, threads=threads
         )
 
     def get(self, ids: Any, include: Iterable[str] = DEFAULT_INCLUDE) -> Records:
         """Records by id, in the order asked for. See `Snapshot.get`."""
         return self.snapshot().get(ids, include)
 
-    def scan(self, *, batch_size: int = 1000, include: Iterable[str] = DEFAULT_INCLUDE) -> Iterator[Records]:
-        """All records in batches, of the version that is newest now. See `Snapshot.scan`."""
-        return self.snapshot().scan(batch_size=batch_size, include=include)
+    def scan(
+        self, *, filter: Any = None, batch_size: int = 1000, include: Iterable[str] = DEFAULT_INCLUDE
+    ) -> Iterator[Records]:
+        """All records, or those that pass a filter, in batches, of the newest version. See `Snapshot.scan`."""
+        return self.snapshot().scan(filter=filter, batch_size=batch_size, include=include)
 
-    def count(self) -> int:
-        """Number of records, those that are owed a vector included."""
-        return len(self._take())
+    def count(self, filter: Any = None) -> int:
+        """Number of records, or of those that pass a filter; those that are owed a vector are included."""
+        return len(self._take()) if filter is None else self.snapshot().count(filter)
 
-    def ids(self) -> NDArray[Any]:
-        """All ids, in no promised order: int64 `(n,)`, or objects (str)."""
-        return self.snapshot().ids()
+    def ids(self, filter: Any = None) -> NDArray[Any]:
+        """All ids, or those of what passes a filter, in no promised order: int64 `(n,)`, or objects (str)."""
+        return self.snapshot().ids(filter)
+
+    def filter(self, given: Any) -> Filter:
+        """A compiled filter, checked against the metadata that are there now. See `lamina.Filter`. FilterError."""
+        return self.snapshot().filter(given)
 
     def knn_graph(self, k: int, **options: Any) -> KnnGraph:
         """The `k` nearest neighbours of every record. See `Snapshot.knn_graph`."""
@@ -306,19 +324,33 @@ class Collection(Writer[WriteResult]):
         self._store._shared.wrote()
 
     def branch(
-        self, name: str, *, version: int | None = None, tag: str | None = None, at: datetime | None = None
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        tag: str | None = None,
+        at: datetime | None = None,
+        filter: Any = None,
     ) -> Collection:
         """A new collection that begins as a version of this one (see `snapshot`), and shares its files.
 
-        Neither sees what is written to the other. `store.rename_collection(name, …, replace=True)` promotes it.
-        Raises ValueError if the name is taken or cannot be one, NotFoundError for a version that is not kept.
+        With a filter it begins with the records that pass it, in the same step: it never had others. The files that it
+        shares still hold them, until it is merged. Neither sees what is written to the other;
+        `store.rename_collection(name, …, replace=True)` promotes it. Raises ValueError if the name is taken or cannot
+        be one, FilterError, NotFoundError for a version that is not kept.
         """
         wanted = Wanted.of(version, tag, at)
         check_name(name, "collection")
         self._take()
-        shared = self._store._shared
+        shared, core = self._store._shared, self._store._writable()
         with shared.structure:
-            made = self._store._writable().branch(self.name, name, *wanted)
+            while True:
+                only = None if filter is None else self.snapshot(version=version, tag=tag, at=at, filter=filter)._core
+                try:
+                    made = core.branch(self.name, name, *wanted, only)
+                    break
+                except ConflictError:  # somebody wrote since the snapshot
+                    continue
         shared.wrote()
         return self._store._handle(made, self.model)
 

@@ -134,7 +134,7 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     columns = {}
     for field in schema:
         at = batch.schema.get_field_index(field.name)
-        column = pa.nulls(batch.num_rows, field.type) if at < 0 else _widen(batch.column(at), field.type)
+        column = pa.nulls(batch.num_rows, field.type) if at < 0 else widen(batch.column(at), field.type)
         columns[field.name] = column
     return _batch(columns, batch.num_rows)
 
@@ -165,6 +165,12 @@ def same_rows(old: pa.RecordBatch, new: pa.RecordBatch) -> NDArray[np.bool_]:
 def take(batch: pa.RecordBatch, rows: pa.Array) -> pa.RecordBatch:
     """These rows of a batch, in that order. (Arrow forgets the number of rows where there is no column.)"""
     return batch.take(rows) if batch.num_columns else no_columns(len(rows))
+
+
+def select(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    """These columns of a batch, as far as it has them."""
+    found = [name for name in batch.schema.names if name in names]
+    return batch.select(found) if found else no_columns(batch.num_rows)
 
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -311,7 +317,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _widen(column: pa.Array, kind: pa.DataType) -> pa.Array:
+def widen(column: pa.Array, kind: pa.DataType) -> pa.Array:
     """A column as the wider type that `unify` found for it. Arrow's own cast adds no fields to a struct."""
     if column.type.equals(kind):
         return column
@@ -319,13 +325,13 @@ def _widen(column: pa.Array, kind: pa.DataType) -> pa.Array:
         return pa.nulls(len(column), kind)
     if pa.types.is_list(kind):
         column = pa.concat_arrays([column])  # an array of its own: no offset, no hidden values behind it
-        values = _widen(column.values, kind.value_type)
+        values = widen(column.values, kind.value_type)
         return pa.ListArray.from_arrays(column.offsets, values, mask=column.is_null())
     if pa.types.is_struct(kind):
         names = [field.name for field in column.type]
         children = dict(zip(names, column.flatten(), strict=True))
         fields = [
-            _widen(children[field.name], field.type) if field.name in children else pa.nulls(len(column), field.type)
+            widen(children[field.name], field.type) if field.name in children else pa.nulls(len(column), field.type)
             for field in kind
         ]
         return pa.StructArray.from_arrays(fields, fields=list(kind), mask=column.is_null())

@@ -14,6 +14,7 @@ __all__ = [
     "CorruptionError",
     "DimensionMismatchError",
     "DuplicateIdError",
+    "FilterError",
     "FormatVersionError",
     "InvalidVectorError",
     "LaminaError",
@@ -41,6 +42,10 @@ class ModelMismatchError(LaminaError, ValueError):
 
 class InvalidVectorError(LaminaError, ValueError):
     """A vector holds NaN or infinity; the message names the row."""
+
+
+class FilterError(LaminaError, ValueError):
+    """A filter that cannot be asked: an unknown operator or field, or a value of another type than the field's."""
 
 
 class DuplicateIdError(LaminaError, ValueError):

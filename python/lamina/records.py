@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from lamina import codec, columns
+from lamina.recent import Recent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,49 +146,26 @@ class Records(Sequence[Record]):
         )
 
 
-Decoded = TypeVar("Decoded", pa.RecordBatch, pa.Array)
-
-
 class BlockCache:
     """Decoded blocks, the least recently used dropped first. Safe from any thread."""
 
     def __init__(self, *, metadata_bytes: int = 256 << 20, content_bytes: int = 64 << 20) -> None:
-        self._metadata: _Recent[pa.RecordBatch] = _Recent(metadata_bytes)
-        self._content: _Recent[pa.Array] = _Recent(content_bytes)
+        self._metadata: Recent[int, pa.RecordBatch] = Recent(metadata_bytes)
+        self._content: Recent[int, pa.Array] = Recent(content_bytes)
 
     def metadata(self, block: _core.Block) -> pa.RecordBatch:
-        return self._metadata.get(block, codec.decode_metadata)
+        known = self._metadata.find(block.key)
+        if known is None:
+            known = codec.read_metadata(block)
+            self._metadata.keep(block.key, known, known.nbytes)
+        return known
 
     def content(self, block: _core.Block) -> pa.Array:
-        return self._content.get(block, codec.decode_content)
-
-
-class _Recent(Generic[Decoded]):
-    """What was decoded last, as far as so many bytes hold it; the last one always."""
-
-    def __init__(self, room: int) -> None:
-        self._lock = threading.Lock()
-        self._known: OrderedDict[int, Decoded] = OrderedDict()
-        self._room = room
-        self._held = 0
-        _caches.add(self)
-
-    def get(self, block: _core.Block, decode: Callable[[bytes], Decoded]) -> Decoded:
-        with self._lock:
-            if (known := self._known.get(block.key)) is not None:
-                self._known.move_to_end(block.key)
-                return known
-        made = decode(block.read())
-        with self._lock:
-            if block.key not in self._known:
-                self._held += made.nbytes
-            self._known[block.key] = made
-            while self._held > self._room and len(self._known) > 1:
-                self._held -= self._known.popitem(last=False)[1].nbytes
-        return made
-
-
-_caches: weakref.WeakSet[_Recent[Any]] = weakref.WeakSet()
+        known = self._content.find(block.key)
+        if known is None:
+            known = codec.decode_content(block.read())
+            self._content.keep(block.key, known, known.nbytes)
+        return known
 
 
 def metadata_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache) -> pa.RecordBatch:
@@ -237,12 +211,3 @@ def _inverse(order: list[NDArray[np.int64]]) -> pa.Array:
     rows = np.empty(len(positions), np.int64)
     rows[positions] = np.arange(len(positions))
     return pa.array(rows)
-
-
-def _after_fork_in_child() -> None:
-    """A lock that another thread of the parent held would never be released here."""
-    for cache in _caches:
-        cache._lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

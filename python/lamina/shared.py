@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lamina.bridge import Bridge
     from lamina.collection import Collection
     from lamina.models import Model
+    from lamina.narrowing import Narrower
     from lamina.records import BlockCache
 
 logger = logging.getLogger("lamina")
@@ -128,6 +129,12 @@ class Shared:
 
         return BlockCache()
 
+    @functools.cached_property
+    def narrower(self) -> Narrower:
+        from lamina.narrowing import Narrower
+
+        return Narrower()
+
     def wrote(self) -> None:
         """Something was written: maintenance may be due."""
         maintainer = self._maintainer
@@ -159,7 +166,8 @@ class Shared:
             maintainer.stop()
         core, self.core = self.core, Closed(f"the store {self.path} is closed: open it again with lamina.open")
         core.close()
-        self.__dict__.pop("cache", None)
+        for kept in ("cache", "narrower"):
+            self.__dict__.pop(kept, None)
 
     def create(self, name: str, model: Model, graph: dict[str, Any]) -> _core.Collection:
         codes = "none" if model.metric == "hamming" else "i8"
@@ -248,7 +256,7 @@ class Settings(NamedTuple):
         """
         from lamina import columns
 
-        before = _schema(self.schema)
+        before = schema_of(self.schema)
         after = columns.admit(before, metadata)
         return self if after is before else self._replace(schema=base64.b64encode(after.serialize()).decode())
 
@@ -256,11 +264,12 @@ class Settings(NamedTuple):
         """The metadata columns, without what `columns.admit` notes about them."""
         import pyarrow as pa
 
-        return pa.schema([pa.field(field.name, field.type) for field in _schema(self.schema)])
+        return pa.schema([pa.field(field.name, field.type) for field in schema_of(self.schema)])
 
 
 @functools.lru_cache(maxsize=1024)
-def _schema(text: str) -> pa.Schema:
+def schema_of(text: str) -> pa.Schema:
+    """What `Settings.schema` says."""
     import pyarrow as pa
 
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))) if text else pa.schema([])

@@ -12,6 +12,7 @@ from lamina import _core
 from lamina.arguments import refused_search, threads_or_none, whole
 from lamina.closed import Closed
 from lamina.errors import ClosedError, ModelMismatchError
+from lamina.filters import Filter, as_filter
 from lamina.hits import BatchHits, Hits, hits_of
 from lamina.models import Model, TaggedVectors, mismatch, unnamed
 from lamina.neighbours import Neighbours, Rows
@@ -37,7 +38,7 @@ class Snapshot(Neighbours):
     It keeps the files that it needs until it is closed or forgotten, and writes to the collection do not change it.
     """
 
-    __slots__ = ("_core", "_model_of", "_reopen", "_shared", "name")
+    __slots__ = ("_core", "_filter", "_model_of", "_reopen", "_shared", "name")
 
     def __init__(
         self,
@@ -46,11 +47,15 @@ class Snapshot(Neighbours):
         model_of: Callable[[_core.Snapshot], Model],
         shared: Shared,
         reopen: Callable[[], Any],
+        filter: Any = None,
     ) -> None:
+        self._shared = shared  # keeps decoded blocks, and what filters have found
+        self._filter = None if filter is None else as_filter(filter)
         self._core = core
+        if filter is not None:
+            self._core = self._passing(self._filter)
         self.name = name
         self._model_of = model_of
-        self._shared = shared  # keeps decoded blocks
         self._reopen = reopen  # what a pickle of this becomes
 
     @property
@@ -68,6 +73,7 @@ class Snapshot(Neighbours):
         query: Any,
         k: int = 10,
         *,
+        filter: Any = None,
         ef: int | None = None,
         recall: float | None = None,
         exact: bool = False,
@@ -76,7 +82,7 @@ class Snapshot(Neighbours):
         threads: int | None = None,
     ) -> Hits | BatchHits:
         """The `k` nearest records of each query. See `Collection.search`."""
-        core = self._core
+        core = self._core if filter is None else self._passing(filter)
         fingerprint = None
         if model is not None or type(query) is TaggedVectors:
             query, fingerprint = self._of_served_model(query, model), core.fingerprint
@@ -117,18 +123,23 @@ class Snapshot(Neighbours):
         missing = [id for id, found in zip(_listed(ids), there.tolist(), strict=True) if not found]
         return self._records(refs[there], include, missing)
 
-    def scan(self, *, batch_size: int = 1000, include: Iterable[str] = DEFAULT_INCLUDE) -> Iterator[Records]:
-        """All records in batches, in no promised order, of this one version however long it takes."""
+    def scan(
+        self, *, filter: Any = None, batch_size: int = 1000, include: Iterable[str] = DEFAULT_INCLUDE
+    ) -> Iterator[Records]:
+        """All records, or those that pass a filter, in batches, in no promised order, of this one version however long
+        it takes."""
         batch_size = whole("batch_size", batch_size, 1)
-        return (self._records(refs, include) for refs in self._refs(batch_size))
+        core = self._passing(filter)
+        return (self._records(refs, include) for refs in self._refs(batch_size, core))
 
-    def count(self) -> int:
-        """Number of records, those that are owed a vector included."""
-        return len(self._core)
+    def count(self, filter: Any = None) -> int:
+        """Number of records, or of those that pass a filter; those that are owed a vector are included."""
+        return len(self._passing(filter))
 
-    def ids(self) -> NDArray[Any]:
-        """All ids, in no promised order: int64 `(n,)`, or objects (str)."""
-        parts = [self._core.ids_at(refs) for refs in self._refs(1 << 16)]
+    def ids(self, filter: Any = None) -> NDArray[Any]:
+        """All ids, or those of the records that pass a filter, in no promised order: int64 `(n,)`, or objects (str)."""
+        core = self._passing(filter)
+        parts = [core.ids_at(refs) for refs in self._refs(1 << 16, core)]
         if not parts:
             return np.empty(0, object if self._core.id_kind == "str" else np.int64)
         return np.concatenate(parts)
@@ -154,6 +165,14 @@ class Snapshot(Neighbours):
         from lamina import parquet
 
         return parquet.write(self, path, progress)
+
+    def filter(self, given: Any) -> Filter:
+        """A compiled filter, checked against the metadata of this version. See `lamina.Filter`."""
+        from lamina import narrowing
+
+        made = as_filter(given)
+        narrowing.check(made, self._core)
+        return made
 
     def warm(self) -> None:
         """Verifies what a search touches, and brings it into memory."""
@@ -203,11 +222,12 @@ class Snapshot(Neighbours):
         return f"<lamina.Snapshot {self.name!r}: {state}>"
 
     def __reduce__(self) -> Any:
-        return reopened, (self._reopen, self.version)
+        return reopened, (self._reopen, self.version, self._filter)
 
-    def _refs(self, batch_size: int) -> Iterator[NDArray[np.uint64]]:
+    def _refs(self, batch_size: int, core: _core.Snapshot | None = None) -> Iterator[NDArray[np.uint64]]:
+        core = self._core if core is None else core
         after = None
-        while len(refs := self._core.scan(after, batch_size)):
+        while len(refs := core.scan(after, batch_size)):
             yield refs
             if len(refs) < batch_size:
                 return
@@ -225,6 +245,10 @@ class Snapshot(Neighbours):
             lambda positions: core.vectors_at(refs[positions])[0],
             lambda vectors, k: cast(BatchHits, self.search(vectors, k, model=model, **breadth)),
         )
+
+    def _passing(self, filter: Any) -> _core.Snapshot:
+        """The records that pass, as a snapshot of the same version; FilterError."""
+        return self._core if filter is None else self._shared.narrower.narrowed(self._core, as_filter(filter))
 
     def _records(self, refs: NDArray[np.uint64], include: Iterable[str], missing: Any = None) -> Records:
         from lamina import records
@@ -274,9 +298,9 @@ def is_text(query: Any) -> bool:
 _CLOSED: Any = Closed("the snapshot is closed: take another with collection.snapshot()")
 
 
-def reopened(reopen: Callable[[], Any], version: int) -> Snapshot:
+def reopened(reopen: Callable[[], Any], version: int, filter: Filter | None) -> Snapshot:
     """A pickled snapshot, opened again; NotFoundError if its version is no longer kept."""
-    snapshot: Snapshot = reopen().snapshot(version=version)
+    snapshot: Snapshot = reopen().snapshot(version=version, filter=filter)
     return snapshot
 
 

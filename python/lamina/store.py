@@ -447,11 +447,14 @@ class Store:
             name = collection.name
             base = bases.get(name)
             if base is None:
-                base = bases[name] = Base(name, collection._take(), self._shared.cache)
+                base = bases[name] = Base(name, collection._take(), self._shared)
             if_version = None if if_version is None else whole("if_version", if_version)
             if not isinstance(write, Delete) and write.embedded and write.model.digest != base.snapshot.fingerprint:
                 write = write.by(collection._target_of(base.snapshot))  # another model is served by now
             settings = base.admit(write)
+            if isinstance(write, Delete) and write.filter is not None:
+                write = Delete(base.passing(write.filter))
+                if_version = base.version if if_version is None else if_version
             if isinstance(write, Update):
                 write = write.merged(base)
                 if_version = base.version if if_version is None else if_version

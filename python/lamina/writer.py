@@ -80,12 +80,22 @@ class Writer(abc.ABC, Generic[R]):
         """
         return self._write(writes.update(self._target(), ids, vectors, metadata, content, model), if_version)
 
-    def delete(self, ids: Any, *, model: Model | None = None, if_version: int | None = None) -> R:
-        """Deletes records; ids that are not there are no error."""
-        if ids is None:
-            raise TypeError("delete needs ids: clear() deletes all records")
+    def delete(
+        self, ids: Any = None, filter: Any = None, *, model: Model | None = None, if_version: int | None = None
+    ) -> R:
+        """Deletes records: those of these ids, or those that pass a filter (see `lamina.Filter`); one of the two.
+
+        Ids that are not there are no error. A filter deletes exactly what passes at the version before the one that
+        this makes: it is asked again if somebody writes meanwhile. Within a transaction it sees what came before in it,
+        but `_id` and metadata alone of what was written there.
+
+        Raises TypeError for both or neither, ValueError for a filter of everything: `clear()` is the word for that;
+        FilterError.
+        """
+        if (ids is None) == (filter is None):
+            raise TypeError("delete needs ids or a filter, one of the two: clear() deletes all records")
         ids = [ids] if isinstance(ids, (int, str)) else ids
-        return self._write(writes.delete(self._target(), ids, model), if_version)
+        return self._write(writes.delete(self._target(), ids, model, filter), if_version)
 
     def clear(self, *, model: Model | None = None, if_version: int | None = None) -> R:
         """Deletes all records."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lamina import _core
 from lamina.errors import DuplicateIdError
+from lamina.filters import Filter, as_filter
 from lamina.models import Model, TaggedVectors, mismatch, unnamed
 from lamina.vectors import as_int_ids, as_str_ids, as_vectors
 
@@ -173,9 +174,10 @@ class Update:
 
 @dataclasses.dataclass
 class Delete:
-    """A `delete` of some ids, or a `clear`."""
+    """A `delete` of some ids, or of what passes a filter when it is committed; with neither a `clear`."""
 
     ids: Ids | None
+    filter: Filter | None = None
 
     def op(self, collection: str, if_version: int | None, settings: tuple[str, str] | None = None) -> _core.WriteOp:
         if self.ids is None:
@@ -230,10 +232,15 @@ def update(target: Target, ids: Any, vectors: Any, metadata: Any, content: Any, 
     )
 
 
-def delete(target: Target, ids: Any, model: Model | None) -> Delete:
-    """A `delete` of ids, or of everything where they are None."""
+def delete(target: Target, ids: Any, model: Model | None, filter: Any = None) -> Delete:
+    """A `delete` of ids or of what passes a filter, or of everything where both are None."""
     _check_model(target, model)
-    return Delete(None if ids is None else as_ids(ids))
+    if filter is None:
+        return Delete(None if ids is None else as_ids(ids))
+    asked = as_filter(filter)
+    if asked == as_filter({}):
+        raise ValueError("an empty filter passes all records: clear() deletes them")
+    return Delete(None, asked)
 
 
 def ids_at(ids: Ids, rows: list[int]) -> Ids:

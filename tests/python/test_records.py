@@ -265,6 +265,7 @@ def test_any_rows_survive_blocks_and_merges(rows: list[dict[str, Any]], data: st
 
 class FakeBlock(bytes):
     key: int
+    rows = 1
 
     @classmethod
     def of(cls, key: int, data: bytes) -> FakeBlock:
@@ -272,8 +273,8 @@ class FakeBlock(bytes):
         made.key = key
         return made
 
-    def read(self) -> bytes:
-        return self
+    def read(self, offset: int = 0, size: int | None = None) -> bytes:
+        return self[offset:][:size]
 
 
 def test_the_cache_is_bounded_by_blocks_and_by_bytes_of_content() -> None:
