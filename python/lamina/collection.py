@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
     from lamina import _core
     from lamina.duplicates import Deduplication, Keep
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from lamina.report import RefreshReport
     from lamina.sourced import Contents
     from lamina.store import Store
+    from lamina.verbs import Verbs
 
 __all__ = ["Collection", "WriteResult"]
 
@@ -103,7 +105,7 @@ class Collection(Writer[WriteResult]):
 
     def search(
         self,
-        query: Any,
+        query: Any = None,
         k: int = 10,
         *,
         filter: Any = None,
@@ -113,6 +115,7 @@ class Collection(Writer[WriteResult]):
         include: Iterable[str] = (),
         model: Model | None = None,
         threads: int | None = None,
+        **verbs: Unpack[Verbs],
     ) -> Hits | BatchHits:
         """The `k` records nearest to each query, nearest first.
 
@@ -128,14 +131,43 @@ class Collection(Writer[WriteResult]):
             include: what to fetch inside this call: "metadata", "content", "vectors". Else it is fetched on first use.
             model: the model that the query is meant for.
             threads: for a batch; None: all of the machine.
+            like, unlike: ids of examples, for "more like these, less like those", instead of a query or beside it: the
+                search is for query + 0.75 · mean(like) − 0.15 · mean(unlike) (Rocchio 1971; see `blending.blended`).
+                The examples themselves are not found.
+            exclude: ids that are not found; for a batch perhaps a list of ids for each query.
+            group_by, group_limit: a metadata column, and of how many hits at most its values may be the same (1).
+                Records without a value are a group too.
+            diversity: from 0, the nearest, to 1: of the 4 · k nearest, k that are also unlike each other, by maximal
+                marginal relevance (Carbonell and Goldstein 1998, whose λ is 1 − diversity).
 
-        Raises ModelMismatchError for another model than the one that made the vectors, DimensionMismatchError,
-        InvalidVectorError, FilterError, ValueError for k < 1, for `ef` and `recall` both, or for a text without an
-        embedder.
+        However many are excluded or of one group, `k` are found as long as there are as many.
+
+        Raises NotFoundError for an example or column that is not there, ModelMismatchError for another model than the
+        one that made the vectors, DimensionMismatchError, InvalidVectorError, FilterError, ValueError for k < 1, for `ef`
+        and `recall` both, or for a text without an embedder.
         """
         return Snapshot(self._take(), self.name, self._model_of, self._store._shared, self._reopen).search(
-            query, k, filter=filter, ef=ef, recall=recall, exact=exact, include=include, model=model, threads=threads
+            query,
+            k,
+            filter=filter,
+            ef=ef,
+            recall=recall,
+            exact=exact,
+            include=include,
+            model=model,
+            threads=threads,
+            **verbs,
         )
+
+    def search_iter(self, query: Any = None, *, page: int = 100, **options: Any) -> Iterator[Hits]:
+        """The nearest records in pages, and then those that follow, of one version. See `Snapshot.search_iter`."""
+        return self.snapshot().search_iter(query, page=page, **options)
+
+    def search_to_arrow(
+        self, queries: Any, k: int = 10, *, memory: int = 64 << 20, include: Iterable[str] = (), **options: Any
+    ) -> pa.RecordBatchReader:
+        """The nearest records of many queries as a stream of Arrow batches. See `Snapshot.search_to_arrow`."""
+        return self.snapshot().search_to_arrow(queries, k, memory=memory, include=include, **options)
 
     def get(self, ids: Any, include: Iterable[str] = DEFAULT_INCLUDE) -> Records:
         """Records by id, in the order asked for. See `Snapshot.get`."""

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     import os
 
     import pyarrow as pa
+    from typing_extensions import Unpack
 
     from lamina.records import Records
     from lamina.shared import Shared
+    from lamina.verbs import Verbs
 
 __all__ = ["Snapshot"]
 
@@ -70,7 +72,7 @@ class Snapshot(Neighbours):
 
     def search(
         self,
-        query: Any,
+        query: Any = None,
         k: int = 10,
         *,
         filter: Any = None,
@@ -80,8 +82,14 @@ class Snapshot(Neighbours):
         include: Iterable[str] = (),
         model: Model | None = None,
         threads: int | None = None,
+        **verbs: Unpack[Verbs],
     ) -> Hits | BatchHits:
         """The `k` nearest records of each query. See `Collection.search`."""
+        if verbs or query is None:
+            from lamina.verbs import search
+
+            breadth = {"ef": ef, "recall": recall, "exact": exact, "threads": threads}
+            return search(self, query, k, verbs, {"filter": filter, "include": include, "model": model, **breadth})
         core = self._core if filter is None else self._passing(filter)
         fingerprint = None
         if model is not None or type(query) is TaggedVectors:
@@ -106,6 +114,32 @@ class Snapshot(Neighbours):
             for field in included(include):
                 hits.fetch(field)
         return hits
+
+    def search_iter(self, query: Any = None, *, page: int = 100, **options: Any) -> Iterator[Hits]:
+        """The records nearest to one query, and then those that follow, in pages, until there are no more.
+
+        Every page but the last has `page` hits, nearest first, and no record comes twice; all are of this version. A
+        record that an approximate search had missed comes on a later page than its distance would have it. A page deep
+        down costs what a search for all before it costs. `options` are those of `search`, without `diversity`.
+        """
+        from lamina.verbs import pages
+
+        return pages(self, query, page, options)
+
+    def search_to_arrow(
+        self, queries: Any, k: int = 10, *, memory: int = 64 << 20, include: Iterable[str] = (), **options: Any
+    ) -> pa.RecordBatchReader:
+        """The `k` nearest records of many queries, as a stream of Arrow batches of about `memory` bytes at most.
+
+        Columns: `query` (int64, its number), `id`, `distance` (float32), and what is named in `include`: `metadata` (a
+        struct), `content`, `vector`. The hits of a query follow each other, nearest first. Queries are vectors
+        `(q, dim)`, which may be mapped from a file (`numpy.load(…, mmap_mode="r")`), or a list of texts; they are read
+        as the batches are asked for. `exclude` names what no query, or (a list of ids for each) what each query, must
+        not find: its positives, where hard negatives are looked for. Other `options` are those of `search`.
+        """
+        from lamina.retrieval import reader
+
+        return reader(self, queries, k, memory, include, options)
 
     def get(self, ids: Any, include: Iterable[str] = DEFAULT_INCLUDE) -> Records:
         """Records by id, in the order asked for; those that are not there are in `.missing`.
@@ -190,8 +224,9 @@ class Snapshot(Neighbours):
         return getattr(records, field)
 
     def as_ids(self, ids: Any) -> NDArray[np.int64] | tuple[str, ...]:
-        """Ids in the kind of this collection. TypeError or ValueError names the one that cannot be."""
-        return as_int_ids(ids) if self._core.id_kind == "int" else as_str_ids(ids)
+        """Ids in the kind of this collection, if that is decided. TypeError or ValueError names what cannot be one."""
+        kind = self._core.id_kind
+        return as_ids(ids) if kind is None else as_int_ids(ids) if kind == "int" else as_str_ids(ids)
 
     def close(self) -> None:
         """Lets go of the files. Twice is harmless; what is asked afterwards is ClosedError."""
@@ -268,6 +303,14 @@ class Snapshot(Neighbours):
             vector: NDArray[Any] = self.model.embed_query([query])[0]
             return vector
         return self.model.embed_query(query)
+
+    def _query_vectors(self, query: Any, model: Model | None) -> tuple[NDArray[Any], Model | None]:
+        """The vectors of queries, and the model that they are of: the served one, or None where nothing names it."""
+        if model is not None or type(query) is TaggedVectors:
+            query, model = self._of_served_model(query, model), self.model
+        if is_text(query):
+            query, model = self._embedded(query), self.model
+        return as_queries(query, self._core.dim, self._core.metric), model
 
     def _of_served_model(self, query: Any, model: Model | None) -> Any:
         """The query, for the model that made the vectors: as it is, or over a bridge. ModelMismatchError."""
