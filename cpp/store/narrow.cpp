@@ -2,29 +2,15 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <string>
+#include <utility>
 #include <vector>
 
-#include "index/sealed_graph.h"
+#include "index/head.h"
 #include "store/record_head.h"
 
 namespace lamina {
 namespace {
-
-using Rids = std::vector<uint64_t>;  // ascending
-
-// The first of the places [from, count) whose rid is not below `rid`; cheap where it lies near `from`.
-template <class RidAt>
-size_t seek(size_t from, size_t count, uint64_t rid, RidAt&& rid_at) {
-  if (from >= count || rid_at(from) >= rid) return from;
-  size_t step = 1;
-  for (; from + step < count && rid_at(from + step) < rid; step *= 2) from += step;
-  size_t high = std::min(from + step, count);
-  while (high - from > 1) {
-    const size_t middle = from + (high - from) / 2;
-    (rid_at(middle) < rid ? from : high) = middle;
-  }
-  return high;
-}
 
 Bitmap unite(const Bitmap& deleted, const Bitmap& failing) {
   if (failing.size() != deleted.size()) {
@@ -49,71 +35,79 @@ RecordView narrow_records(const RecordView& view, std::span<const Bitmap> failin
 }
 
 // Of the records that `before` has: those that `after` has too (`stay`), or those that it has not.
-Rids rids_between(const RecordView& before, const RecordView& after, bool stay) {
-  Rids rids;
+std::vector<uint64_t> rids_between(const RecordView& before, const RecordView& after, bool stay) {
+  std::vector<uint64_t> rids;
   rids.reserve(stay ? after.live : before.live - after.live);
   const auto chosen = [&](const Bitmap& was, const Bitmap& is) { return stay ? is.inverted() : is.without(was); };
   for (size_t i = 0; i < before.parts.size(); ++i) {
     const std::span<const uint64_t> all = (*before.parts[i].segment)->rids();
-    const size_t begin = rids.size();
     chosen(before.parts[i].deleted, after.parts[i].deleted).for_each([&](uint32_t row) { rids.push_back(all[row]); });
-    std::inplace_merge(rids.begin(), rids.begin() + static_cast<ptrdiff_t>(begin), rids.end());
   }
-  const size_t sealed = rids.size();
   chosen(before.head_deleted, after.head_deleted).for_each([&](uint32_t row) {
     rids.push_back(before.head->fields_at(row).rid);
   });
-  const auto head = rids.begin() + static_cast<ptrdiff_t>(sealed);
-  std::sort(head, rids.end());
-  std::inplace_merge(rids.begin(), head, rids.end());
   return rids;
 }
 
-// Which rows of a set of vectors are no longer shown: those of these rids, or all but those.
-class Failing {
+// A bit for each rid from the least to the greatest, or a sorted list where they lie far apart.
+class RidSet {
  public:
-  Failing(const RecordView& before, const RecordView& after)
-      : all_but_(after.live < before.live - after.live), rids_(rids_between(before, after, all_but_)) {}
-
-  Bitmap of(const Part& part) const {
-    std::vector<uint64_t> words = blank(part.rows);
-    const uint32_t* const order = part.checked_order();
-    const auto rid_at = [&](size_t i) {
-      if (order[i] >= part.rows) refuse_link(part, order[i], part.rows);
-      return part.rids[order[i]];
-    };
-    size_t i = 0;
-    for (const uint64_t rid : rids_) {
-      i = seek(i, part.rows, rid, rid_at);
-      for (; i < part.rows && rid_at(i) == rid; ++i) flip(words, order[i]);
-      if (i == part.rows) break;
+  explicit RidSet(std::vector<uint64_t> rids) : sorted_(std::move(rids)) {
+    if (sorted_.empty()) return;
+    const auto [least, greatest] = std::ranges::minmax(sorted_);
+    if ((greatest - least) / kBitsEach < sorted_.size() + kAnyway / kBitsEach) {
+      least_ = least;
+      bits_.resize((greatest - least) / 64 + 1);
+      for (const uint64_t rid : sorted_) bits_[(rid - least) / 64] |= uint64_t{1} << (rid - least) % 64;
+      sorted_.clear();
+    } else {
+      std::ranges::sort(sorted_);
     }
-    return Bitmap::of(part.rows, words);
   }
 
-  Bitmap of_head(const View& view) const {
-    std::vector<uint64_t> words = blank(view.head_rows);
-    View head = view;
-    head.parts.clear();
-    size_t i = 0;
-    head.for_each_live([&](View::RowRef where, uint64_t rid) {
-      if (i > 0 && rids_[i - 1] >= rid) i = 0;
-      i = seek(i, rids_.size(), rid, [&](size_t at) { return rids_[at]; });
-      if (i < rids_.size() && rids_[i] == rid) flip(words, where.row);
-    });
-    return Bitmap::of(view.head_rows, words);
+  bool contains(uint64_t rid) const {
+    const uint64_t place = rid - least_;
+    if (place / 64 < bits_.size()) return (bits_[place / 64] >> place % 64 & 1) != 0;
+    return !sorted_.empty() && std::ranges::binary_search(sorted_, rid);
   }
 
  private:
-  std::vector<uint64_t> blank(uint64_t rows) const {
-    std::vector<uint64_t> words((rows + 63) / 64, all_but_ ? ~uint64_t{0} : 0);
-    if (all_but_ && rows % 64 != 0) words.back() >>= 64 - rows % 64;
-    return words;
-  }
-  static void flip(std::vector<uint64_t>& words, uint32_t row) { words[row / 64] ^= uint64_t{1} << row % 64; }
+  static constexpr uint64_t kBitsEach = 1024;
+  static constexpr uint64_t kAnyway = uint64_t{1} << 23;
 
-  const bool all_but_;
-  const Rids rids_;
+  uint64_t least_ = 0;
+  std::vector<uint64_t> bits_;
+  std::vector<uint64_t> sorted_;
+};
+
+// Which vectors go: those of the records that went, found by these or by the ones that stay, whichever are fewer.
+class Failing {
+ public:
+  Failing(const RecordView& before, const RecordView& after)
+      : by_those_that_stay_(after.live < before.live - after.live),
+        rids_(rids_between(before, after, by_those_that_stay_)) {}
+
+  Bitmap of(const Part& part) const {
+    part.checked_order();  // and so the rids
+    return of_rows(part.rows, [&](uint32_t row) { return part.rids[row]; });
+  }
+  Bitmap of_head(const View& view) const {
+    return of_rows(view.head_rows, [&](uint32_t row) { return view.head->rows().rid(row); });
+  }
+
+ private:
+  template <class RidOf>
+  Bitmap of_rows(uint32_t rows, RidOf&& rid_of) const {
+    std::vector<uint64_t> words((rows + 63) / 64);
+    for (uint32_t row = 0; row < rows; ++row) {
+      const bool goes = rids_.contains(rid_of(row)) != by_those_that_stay_;
+      words[row / 64] |= static_cast<uint64_t>(goes) << row % 64;
+    }
+    return Bitmap::of(rows, words);
+  }
+
+  const bool by_those_that_stay_;
+  const RidSet rids_;
 };
 
 std::shared_ptr<const View> narrow_vectors(const View& view, const Failing& failing) {

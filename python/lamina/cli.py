@@ -76,10 +76,16 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--collection", help="(default: the only one)")
     command.add_argument("-k", type=_positive, default=10, help="how many (default: 10)")
     command.add_argument("--model", help="the embedder, if the store cannot bind it by itself: module:callable, …")
+    command.add_argument("--filter", type=_filter, metavar="JSON", help='only these: {"year": {"$gte": 2020}}')
     breadth = command.add_mutually_exclusive_group()
     breadth.add_argument("--ef", type=_positive, help="breadth of the search")
     breadth.add_argument("--recall", type=float, help="share of the true neighbours to aim for (default: 0.95)")
     breadth.add_argument("--exact", action="store_true", help="compare with every record")
+
+    command = _command(commands, count, "say how many records there are, or pass a filter")
+    command.add_argument("store", metavar="STORE")
+    command.add_argument("--collection", help="(default: the only one)")
+    command.add_argument("--filter", type=_filter, metavar="JSON", help='only these: {"year": {"$gte": 2020}}')
 
     cli_migrate.add(commands, _budget, _positive)
 
@@ -186,13 +192,21 @@ def search(arguments: argparse.Namespace) -> int:
         name = only(store, arguments.collection)
         docs = store.get_collection(name, embed=arguments.model)
         breadth = {"ef": arguments.ef, "recall": arguments.recall, "exact": arguments.exact}
-        found = docs.search(arguments.query, arguments.k, **breadth, include=("content", "metadata"))
+        asked = {"filter": arguments.filter, "include": ("content", "metadata")}
+        found = docs.search(arguments.query, arguments.k, **breadth, **asked)
         hits = cast(lamina.Hits, found)  # of one text
     if arguments.json:
         print(json.dumps(hits.to_list(), default=str, ensure_ascii=False))
     else:
         for id, distance, content in zip(hits.ids, hits.distances, hits.content, strict=True):
             print(f"{distance:.4f}  {id}  {_shorten(content or '')}")
+    return 0
+
+
+def count(arguments: argparse.Namespace) -> int:
+    with lamina.open(arguments.store, read_only=True) as store:
+        found = store.get_collection(only(store, arguments.collection)).count(arguments.filter)
+    print(json.dumps({"count": found}) if arguments.json else found)
     return 0
 
 
@@ -290,6 +304,13 @@ def _share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to 1")
     return value
+
+
+def _filter(text: str) -> lamina.Filter:
+    try:
+        return lamina.Filter(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"{text} is no filter: {error}") from error
 
 
 def _budget(text: str) -> lamina.Budget:

@@ -128,7 +128,8 @@ class Collection(Writer[WriteResult]):
             recall: let the index choose `ef` for this share of the true neighbours, from what it measured on itself.
                 Neither: `recall=0.95`. Both: ValueError.
             exact: compare with every vector.
-            include: what to fetch inside this call: "metadata", "content", "vectors". Else it is fetched on first use.
+            include: what to fetch inside this call: "metadata", or single columns as "metadata.year", "content",
+                "vectors". Else it is fetched on first use.
             model: the model that the query is meant for.
             threads: for a batch; None: all of the machine.
             like, unlike: ids of examples, for "more like these, less like those", instead of a query or beside it: the
@@ -221,13 +222,13 @@ class Collection(Writer[WriteResult]):
 
         return list(kept_of(self).failed)
 
-    def to_arrow(self, *, include: Iterable[str] = DEFAULT_INCLUDE) -> pa.Table:
-        """All records as one table. See `Snapshot.to_arrow`."""
-        return self.snapshot().to_arrow(include=include)
+    def to_arrow(self, *, filter: Any = None, include: Iterable[str] = DEFAULT_INCLUDE) -> pa.Table:
+        """All records, or those that pass a filter, as one table. See `Snapshot.to_arrow`."""
+        return self.snapshot().to_arrow(filter=filter, include=include)
 
-    def to_parquet(self, path: str | os.PathLike[str], *, progress: bool = False) -> int:
-        """Writes all records of the newest version to a Parquet file. See `Snapshot.to_parquet`."""
-        return self.snapshot().to_parquet(path, progress=progress)
+    def to_parquet(self, path: str | os.PathLike[str], *, filter: Any = None, progress: bool = False) -> int:
+        """Writes all records of the newest version, or what passes, to a Parquet file. See `Snapshot.to_parquet`."""
+        return self.snapshot().to_parquet(path, filter=filter, progress=progress)
 
     def warm(self) -> None:
         """Verifies what a search touches, and brings it into memory."""

@@ -16,11 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lamina import limits
 from lamina.arguments import text
 
 EXACT_IN_DOUBLE = 1 << 53
 MOST_NESTED = 32  # levels of one value; Arrow refuses to read its own schemas from 64 on
-LARGE = {b"lamina.large": b"1"}  # marks a column of a collection's schema
+# What is marked of a column of a collection's schema.
+LARGE = b"lamina.large"  # it holds integers that no double holds
+DECLARED = b"lamina.declared"  # its type was settled beforehand
+PLAIN = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string(), bytes: pa.binary()}
 
 
 def from_metadata(metadata: Any, rows: int) -> pa.RecordBatch:
@@ -188,13 +192,19 @@ def admit(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:
     """The schema of a collection of `schema` once it holds `batch`; `schema` itself if nothing changes.
 
     A column that holds integers beyond ±2**53 is marked: it cannot become double later. TypeError for a type that does
-    not fit, ValueError for such an integer where the column is double already.
+    not fit, or would change a declared one, ValueError for such an integer where the column is double already.
     """
     merged = merge_schemas(schema, batch.schema)
     fields, changed = [], merged is not schema
     for field in merged:
         before, at = schema.get_field_index(field.name), batch.schema.get_field_index(field.name)
-        large = before >= 0 and schema.field(before).metadata == LARGE
+        marks = {} if before < 0 else dict(schema.field(before).metadata or {})
+        if DECLARED in marks and not field.type.equals(schema.field(before).type):
+            raise TypeError(
+                f"metadata column {field.name!r} was declared {schema.field(before).type} and gets "
+                f"{batch.schema.field(at).type}: give what fits, or another name"
+            )
+        large = LARGE in marks
         if at >= 0 and pa.types.is_int64(batch.schema.field(at).type) and not large:
             large = holds_large_integers(batch.column(at))
             changed |= large
@@ -203,8 +213,31 @@ def admit(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:
                 f"metadata column {field.name!r} would hold both doubles and integers beyond ±2**53, which a double "
                 "cannot hold exactly: give it another name"
             )
-        fields.append(pa.field(field.name, field.type, metadata=LARGE if large else None))
+        if large:
+            marks[LARGE] = b"1"
+        fields.append(pa.field(field.name, field.type, metadata=marks or None))
     return pa.schema(fields) if changed else schema
+
+
+def declared(given: Any) -> pa.Schema:
+    """A schema of columns that keep their types. TypeError, and ValueError for types that a store does not keep."""
+    if isinstance(given, Mapping):
+        given = pa.schema([(_name(name), _type(name, kind)) for name, kind in given.items()])
+    if not isinstance(given, pa.Schema):
+        raise TypeError(f"a schema is an Arrow schema, or a dict of names and types, not {given!r}")
+    plain = pa.schema([pa.field(f.name, _plain_type(f.type), metadata={DECLARED: b"1"}) for f in given])
+    limits.check_schema(plain)
+    return plain
+
+
+def _type(name: object, kind: Any) -> pa.DataType:
+    if isinstance(kind, pa.DataType):
+        return kind
+    try:
+        return PLAIN[kind] if isinstance(kind, type) else pa.type_for_alias(kind)
+    except (KeyError, ValueError, TypeError):
+        known = ", ".join(plain.__name__ for plain in PLAIN)
+        raise TypeError(f"column {name!r} is declared {kind!r}: a type is an Arrow one, or of {known}") from None
 
 
 def holds_large_integers(column: pa.Array) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, overload
 
 import numpy as np
@@ -34,8 +34,8 @@ class Hit(NamedTuple):
 class HitSource(Protocol):
     """The snapshot that answered: where the rest of the found records comes from."""
 
-    def fetch(self, ids: NDArray[Any], field: str) -> Any:
-        """`field` ("metadata", "content" or "vectors") of records that are there, in that order.
+    def fetch(self, ids: NDArray[Any], field: str, columns: Iterable[str]) -> Any:
+        """`field` ("metadata", or these columns of it, "content", "vectors") of records that are there, in that order.
 
         Metadata are a list of dicts, contents a list of str or None, vectors an array `(n, dim)`.
         """
@@ -84,14 +84,14 @@ class Hits(Sequence[Hit]):
         vectors: NDArray[Any] = self.fetch("vectors")
         return vectors
 
-    def fetch(self, field: str) -> Any:
-        """`metadata`, `content` or `vectors` by name: fetched once, and then kept."""
+    def fetch(self, field: str, columns: Iterable[str] = ()) -> Any:
+        """`metadata` (or these columns of it), `content` or `vectors` by name: fetched once, and then kept."""
         if self._source is None:
             raise AttributeError(f"hits of an Index have no {field}: a collection keeps them (lamina.open)")
         if self._fetched is None:
             self._fetched = {}
         if field not in self._fetched:
-            self._fetched[field] = self._source.fetch(self.ids, field)
+            self._fetched[field] = self._source.fetch(self.ids, field, columns)
         return self._fetched[field]
 
     def __len__(self) -> int:
@@ -197,10 +197,10 @@ class BatchHits(Sequence[Hits]):
         """Of each query the vectors of its hits, `(m, dim)`, from the snapshot that answered."""
         return [hits.vectors for hits in self]
 
-    def fetch(self, field: str) -> None:
-        """Fetches `metadata`, `content` or `vectors` for all hits now."""
+    def fetch(self, field: str, columns: Iterable[str] = ()) -> None:
+        """Fetches `metadata` (or these columns of it), `content` or `vectors` for all hits now."""
         for hits in self:
-            hits.fetch(field)
+            hits.fetch(field, columns)
 
     def __len__(self) -> int:
         return len(self.counts)

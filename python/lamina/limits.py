@@ -57,10 +57,15 @@ def check_values(batch: pa.RecordBatch) -> None:
 def _kept_schema(metadata: bytes) -> pa.Schema:
     prefix = struct.pack("<Ii", 0xFFFFFFFF, len(metadata))
     schema = pa.ipc.read_schema(pa.py_buffer(prefix + metadata))
+    check_schema(schema)
+    return schema
+
+
+def check_schema(schema: pa.Schema) -> None:
+    """Columns of types that the store keeps, no name twice."""
     _check_names(schema.names, "metadata")
     for field in schema:
         _check_type(field.type, field.name)
-    return schema
 
 
 def _is_compressed(metadata: Any) -> bool:

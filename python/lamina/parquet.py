@@ -65,6 +65,8 @@ def write(snapshot: Snapshot, path: str | os.PathLike[str], progress: bool) -> i
 def schema_of(core: _core.Snapshot, fields: frozenset[str]) -> pa.Schema:
     """The schema of a snapshot's records, with what names its model."""
     metadata = Settings.of(core.settings).columns()
+    if (names := records.projection(fields, metadata)) is not None:
+        metadata = pa.schema([metadata.field(name) for name in names])
     bits = core.metric == "hamming"
     vector = pa.list_(pa.uint8(), core.dim // 8) if bits else pa.list_(pa.float32(), core.dim)
     types = {
@@ -75,7 +77,7 @@ def schema_of(core: _core.Snapshot, fields: frozenset[str]) -> pa.Schema:
         "_scope": pa.string(),
         "_stale": pa.bool_(),
     }
-    left_out = {field.rstrip("s") for field in records.FIELDS if field not in fields}
+    left_out = {field.rstrip("s") for field in records.FIELDS if field not in fields and field != "metadata"}
     wanted = [(name, types.get(name, TIME)) for name in names_of(len(metadata) > 0) if name not in left_out]
     about = {name: getattr(core, name) for name in ("model", "dtype", "m", "ef_construction", "seed")}
     kept = {ABOUT: json.dumps(about).encode(), METADATA: metadata.serialize().to_pybytes()}
@@ -114,8 +116,8 @@ def _columns(snapshot: Snapshot, refs: NDArray[np.uint64], schema: pa.Schema) ->
         "_embedded_at": pa.array(vector["embedded_us"], mask=~has_vector).view(TIME),
     }
     if "metadata" in wanted:
-        batch = records.metadata_at(core, refs, cache)
-        made["metadata"] = columns.conform(batch, Settings.of(core.settings).columns()).to_struct_array()
+        shown = pa.schema(list(schema.field("metadata").type))
+        made["metadata"] = columns.conform(records.metadata_at(core, refs, cache, shown.names), shown).to_struct_array()
     if "content" in wanted:
         made["content"] = records.content_at(core, refs, cache)
     if "vector" in wanted:

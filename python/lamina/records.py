@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lamina import codec, columns
+from lamina.filters import unknown
 from lamina.recent import Recent
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BlockCache", "Record", "Records"]
 
 FIELDS = ("vectors", "metadata", "content")
+COLUMN = "metadata."  # before the name of one
 
 
 class Record(NamedTuple):
@@ -153,12 +155,15 @@ class BlockCache:
         self._metadata: Recent[int, pa.RecordBatch] = Recent(metadata_bytes)
         self._content: Recent[int, pa.Array] = Recent(content_bytes)
 
-    def metadata(self, block: _core.Block) -> pa.RecordBatch:
+    def metadata(self, block: _core.Block, names: Sequence[str] | None = None) -> pa.RecordBatch:
+        """The metadata of a block, or these columns of it, which alone are then decoded."""
         known = self._metadata.find(block.key)
-        if known is None:
-            known = codec.read_metadata(block)
-            self._metadata.keep(block.key, known, known.nbytes)
-        return known
+        if known is not None:
+            return known if names is None else columns.select(known, names)
+        if names is not None:
+            return codec.read_metadata(block, names)
+        known = codec.read_metadata(block)
+        return self._metadata.keep(block.key, known, known.nbytes)
 
     def content(self, block: _core.Block) -> pa.Array:
         known = self._content.find(block.key)
@@ -168,11 +173,13 @@ class BlockCache:
         return known
 
 
-def metadata_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache) -> pa.RecordBatch:
-    """The metadata of these records, in order, in the schema that holds them all."""
+def metadata_at(
+    snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache, names: Sequence[str] | None = None
+) -> pa.RecordBatch:
+    """The metadata of these records, or columns of it, in order, in the schema that holds them all."""
     parts, order = [], []
     for block, rows, positions in snapshot.blocks_at(refs):
-        parts.append(columns.take(cache.metadata(block), pa.array(rows)))
+        parts.append(columns.take(cache.metadata(block, names), pa.array(rows)))
         order.append(positions)
     if not parts:
         return columns.no_columns(0)
@@ -198,12 +205,23 @@ def lists_of(vectors: NDArray[Any], has_vector: NDArray[np.bool_]) -> pa.Array:
 
 
 def included(include: Iterable[str]) -> frozenset[str]:
-    """The fields that `include=` names. ValueError for another name."""
+    """What `include=` names: fields, and columns as "metadata.NAME". ValueError for another name."""
     named = (include,) if isinstance(include, str) else tuple(include)
     for name in named:
-        if name not in FIELDS:
-            raise ValueError(f"include={name!r}: the fields are {', '.join(map(repr, FIELDS))}")
+        if name not in FIELDS and not f"{name}".startswith(COLUMN):
+            raise ValueError(f"include={name!r}: the fields are {', '.join(map(repr, FIELDS))}, or 'metadata.NAME'")
     return frozenset(named)
+
+
+def projection(fields: Iterable[str], schema: pa.Schema) -> list[str] | None:
+    """The columns of metadata that are named; None: all. ValueError for one that is not there."""
+    if "metadata" in fields:
+        return None
+    named = [field.removeprefix(COLUMN) for field in fields if field.startswith(COLUMN)]
+    for name in named:
+        if name not in schema.names:
+            raise ValueError(f"include={COLUMN + name!r}: {unknown('metadata column', name, schema.names)}")
+    return named
 
 
 def _inverse(order: list[NDArray[np.int64]]) -> pa.Array:

@@ -169,11 +169,11 @@ class Shared:
         for kept in ("cache", "narrower"):
             self.__dict__.pop(kept, None)
 
-    def create(self, name: str, model: Model, graph: dict[str, Any]) -> _core.Collection:
+    def create(self, name: str, model: Model, graph: dict[str, Any], settings: Settings) -> _core.Collection:
         codes = "none" if model.metric == "hamming" else "i8"
         made: _core.Collection = self.core.create_collection(
             name, dim=model.dim, metric=model.metric, codes=codes, fingerprint=model.digest, model=model.canonical(),
-            settings=Settings().text(), **graph,
+            settings=settings.text(), **graph,
         )  # fmt: skip
         return made
 
@@ -258,7 +258,18 @@ class Settings(NamedTuple):
 
         before = schema_of(self.schema)
         after = columns.admit(before, metadata)
-        return self if after is before else self._replace(schema=base64.b64encode(after.serialize()).decode())
+        return self if after is before else self._with(after)
+
+    def with_schema(self, given: Any) -> Settings:
+        """The settings of a new collection with these columns, which are not to change their types."""
+        if given is None:
+            return self
+        from lamina import columns
+
+        return self._with(columns.declared(given))
+
+    def _with(self, schema: pa.Schema) -> Settings:
+        return self._replace(schema=base64.b64encode(schema.serialize()).decode())
 
     def columns(self) -> pa.Schema:
         """The metadata columns, without what `columns.admit` notes about them."""

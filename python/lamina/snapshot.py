@@ -16,6 +16,7 @@ from lamina.filters import Filter, as_filter
 from lamina.hits import BatchHits, Hits, hits_of
 from lamina.models import Model, TaggedVectors, mismatch, unnamed
 from lamina.neighbours import Neighbours, Rows
+from lamina.shared import Settings
 from lamina.vectors import as_id, as_int_ids, as_queries, as_str_ids
 from lamina.writes import as_ids
 
@@ -109,10 +110,14 @@ class Snapshot(Neighbours):
             raise refused_search(error, k, ef, recall, exact) from None
         hits = hits_of(found, core.metric, self)
         if include:
-            from lamina.records import included
+            from lamina.records import FIELDS, included
 
-            for field in included(include):
+            fields = included(include)
+            columns = fields.difference(FIELDS)
+            for field in fields.difference(columns):
                 hits.fetch(field)
+            if columns:
+                hits.fetch("metadata", columns)
         return hits
 
     def search_iter(self, query: Any = None, *, page: int = 100, **options: Any) -> Iterator[Hits]:
@@ -144,7 +149,9 @@ class Snapshot(Neighbours):
     def get(self, ids: Any, include: Iterable[str] = DEFAULT_INCLUDE) -> Records:
         """Records by id, in the order asked for; those that are not there are in `.missing`.
 
-        One id (an int or a str) counts as a list of one. Raises TypeError or ValueError for what cannot be an id here.
+        One id (an int or a str) counts as a list of one. `include=` names "vectors", "metadata", "content", or single
+        columns of metadata ("metadata.year"), which alone are then decoded. Raises TypeError or ValueError for what
+        cannot be an id here, and ValueError for a column that is not there.
         """
         ids = [ids] if isinstance(ids, (int, str, np.integer)) else ids
         if not len(self._core):  # the kind of ids may not be decided yet
@@ -178,8 +185,8 @@ class Snapshot(Neighbours):
             return np.empty(0, object if self._core.id_kind == "str" else np.int64)
         return np.concatenate(parts)
 
-    def to_arrow(self, *, include: Iterable[str] = DEFAULT_INCLUDE) -> pa.Table:
-        """All records as one table, in no promised order.
+    def to_arrow(self, *, filter: Any = None, include: Iterable[str] = DEFAULT_INCLUDE) -> pa.Table:
+        """All records, or those that pass a filter, as one table, in no promised order.
 
         Columns: `id` (int64 or string), `metadata` (a struct; not there where the collection has none), `content`
         (large_string), `vector` (a fixed-size list, null where the record is owed one), `_scope`, `_stale` (the vector
@@ -187,10 +194,10 @@ class Snapshot(Neighbours):
         """
         from lamina import parquet
 
-        return parquet.to_table(self, include)
+        return parquet.to_table(self._narrowed(filter), include)
 
-    def to_parquet(self, path: str | os.PathLike[str], *, progress: bool = False) -> int:
-        """Writes all records to a Parquet file, a row group at a time, and returns how many.
+    def to_parquet(self, path: str | os.PathLike[str], *, filter: Any = None, progress: bool = False) -> int:
+        """Writes all records, or those that pass a filter, to a Parquet file, a row group at a time; returns how many.
 
         The columns are those of `to_arrow`; the model's fingerprint, dimension and metric stand in the schema's
         metadata, so that `store.from_parquet` brings all of it back. The file takes the place of `path` when it is
@@ -198,7 +205,7 @@ class Snapshot(Neighbours):
         """
         from lamina import parquet
 
-        return parquet.write(self, path, progress)
+        return parquet.write(self._narrowed(filter), path, progress)
 
     def filter(self, given: Any) -> Filter:
         """A compiled filter, checked against the metadata of this version. See `lamina.Filter`."""
@@ -218,9 +225,9 @@ class Snapshot(Neighbours):
         rids: NDArray[np.uint64] = self._core.fields_at(refs)["rid"]
         return rids
 
-    def fetch(self, ids: NDArray[Any], field: str) -> Any:
-        """`metadata`, `content` or `vectors` of records that are there (`Hits` asks for them)."""
-        records = self.get(ids, include=(field,))
+    def fetch(self, ids: NDArray[Any], field: str, columns: Iterable[str] = ()) -> Any:
+        """`metadata`, or these columns of it, `content` or `vectors` of records that are there (for `Hits`)."""
+        records = self.get(ids, include=columns or (field,))
         return getattr(records, field)
 
     def as_ids(self, ids: Any) -> NDArray[np.int64] | tuple[str, ...]:
@@ -285,15 +292,23 @@ class Snapshot(Neighbours):
         """The records that pass, as a snapshot of the same version; FilterError."""
         return self._core if filter is None else self._shared.narrower.narrowed(self._core, as_filter(filter))
 
+    def _narrowed(self, filter: Any) -> Snapshot:
+        if filter is None:
+            return self
+        return Snapshot(self._core, self.name, self._model_of, self._shared, self._reopen, filter)
+
     def _records(self, refs: NDArray[np.uint64], include: Iterable[str], missing: Any = None) -> Records:
         from lamina import records
 
-        fields = records.included(include)
-        core = self._core
+        fields, core = records.included(include), self._core
+        names = None
+        if fields.difference(records.FIELDS):
+            names = records.projection(fields, Settings.of(core.settings).columns())
+        has_metadata = names is not None or "metadata" in fields
         return records.Records(
             core.ids_at(refs),
             missing=missing,
-            metadata=records.metadata_at(core, refs, self._shared.cache) if "metadata" in fields else None,
+            metadata=records.metadata_at(core, refs, self._shared.cache, names) if has_metadata else None,
             content=records.content_at(core, refs, self._shared.cache) if "content" in fields else None,
             vectors=core.vectors_at(refs) if "vectors" in fields else None,
         )

@@ -17,7 +17,7 @@ from lamina.base import Base
 from lamina.collection import Collection, bound
 from lamina.errors import ClosedError, ConflictError, ModelMismatchError, NotFoundError, ReadOnlyError
 from lamina.models import Embed, Model
-from lamina.shared import Shared, acquire
+from lamina.shared import Settings, Shared, acquire
 from lamina.transaction import Transaction
 from lamina.versions import check_name, microseconds
 from lamina.writes import Delete, Update, Write, WriteResult
@@ -145,6 +145,7 @@ class Store:
         model: Model | str,
         *,
         embed: Embed | str | None = None,
+        schema: Any = None,
         dtype: str = "float32",
         m: int = 16,
         ef_construction: int = 200,
@@ -154,10 +155,14 @@ class Store:
 
         Args:
             embed: the model's embedder, if it has none yet.
+            schema: metadata columns whose type is settled: an Arrow schema, or a dict such as `{"year": int, "tags":
+                pa.list_(pa.string())}`. They can be filtered by at once, and take no value that does not fit; other
+                columns are inferred as they come. As everywhere integers are int64, floats double, texts string.
             dtype: how vectors are stored: "float32" or "float16".
             m, ef_construction, seed: of the graph; see `Index`.
 
-        The first write decides whether ids are int or str. Raises ValueError if the name is taken or cannot be one.
+        The first write decides whether ids are int or str. Raises ValueError if the name is taken or cannot be one, and
+        for a schema of types that a store does not keep; TypeError for what is no schema.
         """
         core = self._writable()
         check_name(name, "collection")
@@ -172,7 +177,7 @@ class Store:
                 "ef_construction": whole("ef_construction", ef_construction, 1, 2**31 - 1),
                 "seed": whole("seed", seed, 0, 2**64 - 1),
             }
-            made = self._shared.create(name, model, graph)
+            made = self._shared.create(name, model, graph, Settings().with_schema(schema))
         return self._handle(made, model)
 
     def get_collection(

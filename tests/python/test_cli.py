@@ -211,7 +211,9 @@ def test_failures_are_one_friendly_line(
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["nothing"], ["search"], ["search", "s"], ["search", "s", "x", "-k", "0"], ["search", "s", "x", "-k", "many"],
+    [[], ["nothing"], ["count"], ["count", "s", "--filter", "{"], ["count", "s", "--filter", "[]"],
+     ["search", "s", "x", "--filter", '{"n": {"$gr": 1}}'],
+     ["search"], ["search", "s"], ["search", "s", "x", "-k", "0"], ["search", "s", "x", "-k", "many"],
      ["search", "s", "x", "--ef", "5", "--exact"], ["refresh", "s"], ["refresh", "s", "t", "--every", "5"],
      ["refresh", "s", "t", "--every", "xm"], ["refresh", "s", "t", "--budget", "much"],
      ["refresh", "s", "t", "--max-delete", "2"], ["info"], ["verify", "s", "--no-such"]],
@@ -223,10 +225,22 @@ def test_wrong_use_is_code_2(capsys: pytest.CaptureFixture[str], arguments: list
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = run(capsys, "--help")
-    for verb in ("refresh", "search", "info", "verify", "repair", "optimize", "demo"):
+    for verb in ("refresh", "search", "count", "info", "verify", "repair", "optimize", "demo"):
         assert verb in out
         assert "usage: " in run(capsys, verb, "--help")[0]
     assert run(capsys, "--version")[0] == f"lamina {lamina.__version__}\n"
+
+
+def test_a_filter_is_json(capsys: pytest.CaptureFixture[str], store: str, source: str) -> None:
+    run(capsys, "refresh", store, source)
+    assert run(capsys, "count", store)[0] == "3\n"
+    assert json.loads(run(capsys, "count", store, "--json", "--filter", '{"n": {"$gte": 1}}')[0]) == {"count": 2}
+    found = json.loads(run(capsys, "search", store, "dogs", "--json", "--filter", '{"n": {"$in": [0, 2]}}')[0])
+    assert sorted(hit["id"] for hit in found) == ["d0", "d2"]
+    assert run(capsys, "count", store, "--filter", '{"_updated_at": {"$lt": "2020-01-01T00:00:00Z"}}')[0] == "0\n"
+    out, err = run(capsys, "search", store, "dogs", "--filter", '{"m": 1}', code=1)
+    assert out == ""
+    assert "no field 'm'; there are: 'n'" in err
 
 
 def test_the_program_itself(store: str, source: str) -> None:

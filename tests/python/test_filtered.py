@@ -488,6 +488,38 @@ def test_a_filter_is_asked_in_either_generation(store: Store, docs: Collection) 
     assert sorted(found.ids.tolist()) == list(range(30, 60, 3))
 
 
+def test_tables_and_files_of_what_passes(docs: Collection, tmp_path: Path) -> None:
+    table = docs.to_arrow(filter={"n": {"$gte": 54}}, include=("metadata.n",))
+    assert sorted(table.column("id").to_pylist()) == [54, 57]
+    assert sorted(row["n"] for row in table.column("metadata").to_pylist()) == [54.0, 57.0]
+    assert docs.to_parquet(tmp_path / "some.parquet", filter={"n": {"$gte": 54}}) == 2
+
+
+def test_single_columns_are_read_alone(docs: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lamina import codec
+
+    real, read = codec.read_metadata, []
+
+    def watched(block: Any, names: Any = None) -> Any:
+        read.append(names)
+        return real(block, names)
+
+    monkeypatch.setattr(codec, "read_metadata", watched)
+    assert docs.get([3, 42, 1], include="metadata.n").metadata == [{"n": 3.0}, {"n": 42.0}, {}]
+    assert docs.get([42], include=("metadata.n", "metadata.new")).metadata == [{"n": 42, "new": "x"}]
+    hits = docs.search(VECTORS[42], k=1, include=("metadata.new", "content"), exact=True)
+    assert hits[0].metadata == {"new": "x"}
+    assert docs.search(VECTORS[42:44], k=1, include="metadata.new", exact=True)[0].metadata == [{"new": "x"}]
+    assert read
+    assert None not in read
+    assert docs.get([42], include=("metadata", "metadata.n")).metadata == [{"n": 42, "new": "x"}]
+    for batch in docs.scan(include="metadata.new"):
+        assert batch.vectors is None
+        assert all(row in ({}, {"new": "x"}) for row in batch.metadata or [])
+    with pytest.raises(ValueError, match=r"no metadata column 'nw'; there are"):
+        docs.get([1], include="metadata.nw")
+
+
 def test_damage_is_corruption(tmp_path: Path) -> None:
     path = tmp_path / "s.lamina"
     with lamina.open(path, create=True, maintenance="manual") as store:

@@ -22,7 +22,7 @@ class Source:
     def __init__(self) -> None:
         self.asked: list[tuple[list[Any], str]] = []
 
-    def fetch(self, ids: np.ndarray, field: str) -> Any:
+    def fetch(self, ids: np.ndarray, field: str, columns: Any = ()) -> Any:
         self.asked.append((ids.tolist(), field))
         if field == "vectors":
             return np.array([[float(id)] * 2 for id in ids.tolist()], dtype=np.float32).reshape(len(ids), 2)

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <set>
 
@@ -198,6 +199,57 @@ TEST_F(NarrowTest, AgreesWithAToyModelWhateverWasDone) {
     const auto narrow = narrowed(*store->collection("docs")->snapshot(), passes);
     ASSERT_EQ(rows_of(*narrow), those(toy, passes)) << "round " << round;
     ASSERT_EQ(found_by_search(*narrow->vectors), with_vector(those(toy, passes))) << "round " << round;
+  }
+}
+
+TEST(NarrowedViews, RidsMayLieFarApart) {
+  const std::vector<int64_t> ids{0, 1, 2, 3, 4, 5, 6, 7};
+  const std::vector<uint64_t> rids{3, 4, uint64_t{1} << 30, uint64_t{1} << 40, 9, uint64_t{1} << 63, ~uint64_t{0}, 70};
+  std::vector<RecordFields> fields;
+  for (const uint64_t rid : rids) fields.push_back({.rid = rid});
+  RecordSet records(IdKind::kInt, {});
+  records.put({{IdKind::kInt, ids, {}}, fields, {}});
+  VectorSet vectors(toy_spec().vectors);
+  const std::vector<float> rows(ids.size() * kDim, 1.F);
+  vectors.add({.count = ids.size(), .vectors = rows.data(), .rids = rids.data(), .ids = ids.data()}, 1);
+  Snapshot snapshot;
+  snapshot.records = records.view();
+  snapshot.vectors = snapshot.served = vectors.view();
+  for (const Passes& passes : kPredicates) {
+    std::set<int64_t> expected(ids.begin(), ids.end());
+    std::erase_if(expected, [&](int64_t id) { return !passes(id); });
+    EXPECT_EQ(found_by_search(*narrowed(snapshot, passes)->vectors), expected);
+  }
+}
+
+TEST_F(NarrowTest, DamagedRidsAreCorruption) {
+  upsert(*store, batch_of(1, 500, 40));
+  store->seal();
+  store->close();
+  const std::vector<uint64_t> rids{10, 11, 12, 13};
+  std::vector<std::string> damaged = files_with(fs, {std::as_bytes(std::span(rids))});
+  std::erase_if(damaged, [](const std::string& name) { return !name.ends_with(".rec") && !name.ends_with(".vec"); });
+  ASSERT_EQ(damaged.size(), 2U);
+  for (const std::string& name : damaged) {
+    const std::string path = std::string(kPath) + "/files/" + name;
+    const auto file = fs.open(path);
+    std::vector<std::byte> sound(file->size());
+    file->read_at(0, sound);
+    std::vector<std::byte> bytes = sound;
+    const Bytes wanted = std::as_bytes(std::span(rids));
+    *std::search(bytes.begin(), bytes.end(), wanted.begin(), wanted.end()) ^= std::byte{1};
+    const auto put = [&](Bytes content) {
+      fs.remove(path);
+      fs.create(path)->append(content);
+    };
+    put(bytes);
+    {
+      const auto reader = open_reader(fs);
+      const auto snapshot = reader->collection("docs")->snapshot();
+      std::vector<Bitmap> failing{Bitmap(40).with(std::vector<uint32_t>{1, 2}), Bitmap()};
+      EXPECT_THROW(narrow(*snapshot, failing), CorruptionError) << name;
+    }
+    put(sound);
   }
 }
 
