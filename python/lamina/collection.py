@@ -14,16 +14,15 @@ from lamina.closed import Closed
 from lamina.embedders import is_spec
 from lamina.errors import ClosedError, ConflictError, NotFoundError
 from lamina.models import Embed, Model, mismatch
+from lamina.reader import Reader
 from lamina.snapshot import DEFAULT_INCLUDE, Snapshot
 from lamina.versions import CleanupReport, PurgeReport, Version, Wanted, check_name, listed, microseconds
 from lamina.writer import Writer
 from lamina.writes import WriteResult
 
 if TYPE_CHECKING:
-    import os
     from datetime import timedelta
 
-    import pyarrow as pa
     from numpy.typing import NDArray
     from typing_extensions import Unpack
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from lamina.hits import BatchHits, Hits
     from lamina.kept import Failed
     from lamina.migrate import Migration
-    from lamina.neighbours import KnnGraph, Pairs
     from lamina.records import Records
     from lamina.report import RefreshReport
     from lamina.sourced import Contents
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Collection", "WriteResult"]
 
 
-class Collection(Writer[WriteResult]):
+class Collection(Reader, Writer[WriteResult]):
     """A collection of a store: `store.create_collection(name, model=…)`, `store.get_collection(name)`.
 
     Reading methods answer from the newest acknowledged version, each call from one. Safe from any thread; searches
@@ -144,8 +142,8 @@ class Collection(Writer[WriteResult]):
         However many are excluded or of one group, `k` are found as long as there are as many.
 
         Raises NotFoundError for an example or column that is not there, ModelMismatchError for another model than the
-        one that made the vectors, DimensionMismatchError, InvalidVectorError, FilterError, ValueError for k < 1, for `ef`
-        and `recall` both, or for a text without an embedder.
+        one that made the vectors, DimensionMismatchError, InvalidVectorError, FilterError, ValueError for k < 1, for
+        `ef` and `recall` both, or for a text without an embedder.
         """
         return Snapshot(self._take(), self.name, self._model_of, self._store._shared, self._reopen).search(
             query,
@@ -159,16 +157,6 @@ class Collection(Writer[WriteResult]):
             threads=threads,
             **verbs,
         )
-
-    def search_iter(self, query: Any = None, *, page: int = 100, **options: Any) -> Iterator[Hits]:
-        """The nearest records in pages, and then those that follow, of one version. See `Snapshot.search_iter`."""
-        return self.snapshot().search_iter(query, page=page, **options)
-
-    def search_to_arrow(
-        self, queries: Any, k: int = 10, *, memory: int = 64 << 20, include: Iterable[str] = (), **options: Any
-    ) -> pa.RecordBatchReader:
-        """The nearest records of many queries as a stream of Arrow batches. See `Snapshot.search_to_arrow`."""
-        return self.snapshot().search_to_arrow(queries, k, memory=memory, include=include, **options)
 
     def get(self, ids: Any, include: Iterable[str] = DEFAULT_INCLUDE) -> Records:
         """Records by id, in the order asked for. See `Snapshot.get`."""
@@ -192,18 +180,6 @@ class Collection(Writer[WriteResult]):
         """A compiled filter, checked against the metadata that are there now. See `lamina.Filter`. FilterError."""
         return self.snapshot().filter(given)
 
-    def knn_graph(self, k: int, **options: Any) -> KnnGraph:
-        """The `k` nearest neighbours of every record. See `Snapshot.knn_graph`."""
-        return self.snapshot().knn_graph(k, **options)
-
-    def self_join(self, radius: float, **options: Any) -> Pairs:
-        """All pairs of records whose distance is at most `radius`. See `Snapshot.self_join`."""
-        return self.snapshot().self_join(radius, **options)
-
-    def near_duplicates(self, threshold: float, **options: Any) -> list[NDArray[Any]]:
-        """Groups of records that lie at most `threshold` from each other. See `Snapshot.near_duplicates`."""
-        return self.snapshot().near_duplicates(threshold, **options)
-
     def stale(self, max_age: timedelta | float | None = None) -> NDArray[Any]:
         """Ids of the records whose vector was made from another text, or longer than `max_age` (or seconds) ago."""
         from lamina import standing
@@ -221,14 +197,6 @@ class Collection(Writer[WriteResult]):
         from lamina.kept import kept_of
 
         return list(kept_of(self).failed)
-
-    def to_arrow(self, *, filter: Any = None, include: Iterable[str] = DEFAULT_INCLUDE) -> pa.Table:
-        """All records, or those that pass a filter, as one table. See `Snapshot.to_arrow`."""
-        return self.snapshot().to_arrow(filter=filter, include=include)
-
-    def to_parquet(self, path: str | os.PathLike[str], *, filter: Any = None, progress: bool = False) -> int:
-        """Writes all records of the newest version, or what passes, to a Parquet file. See `Snapshot.to_parquet`."""
-        return self.snapshot().to_parquet(path, filter=filter, progress=progress)
 
     def warm(self) -> None:
         """Verifies what a search touches, and brings it into memory."""

@@ -99,6 +99,16 @@ def test_graph_of_a_collection(store: lamina.Store, rng: np.random.Generator) ->
     assert "70 rows" in repr(docs.knn_graph(5))
 
 
+def test_graph_of_what_passes_a_filter(store: lamina.Store, rng: np.random.Generator) -> None:
+    vectors = clustered(rng, 120)
+    docs = collection(store, vectors)
+    graph = docs.snapshot(filter={"n": {"$lt": 70}}).knn_graph(5, exact=True)
+    assert graph.ids.tolist() == list(range(70))
+    true = distances(vectors[:70], "cosine")
+    np.fill_diagonal(true, np.inf)
+    np.testing.assert_allclose(graph.distances.reshape(70, 5), np.sort(true, axis=1)[:, :5], atol=1e-5)
+
+
 def test_small_graphs(store: lamina.Store) -> None:
     assert index_of(np.ones((0, DIM), np.float32), "l2").knn_graph(3).to_scipy().shape == (0, 0)
     one = index_of(np.ones((1, DIM), np.float32), "l2").knn_graph(3)

@@ -110,6 +110,13 @@ def test_other_kinds_of_vectors(
     assert back.snapshot()._core.dtype == docs.snapshot()._core.dtype
 
 
+def test_only_what_passes_a_filter(store: lamina.Store, rng: np.random.Generator, tmp_path: Path) -> None:
+    docs = every_kind(store, rng)
+    assert docs.to_parquet(tmp_path / "d.parquet", filter={"s": {"$exists": True}}) == 2
+    back = store.from_parquet(tmp_path / "d.parquet", "back")
+    assert (sorted(back.ids().tolist()), back.get(0).metadata) == ([0, 4], docs.get(0).metadata)
+
+
 def test_an_empty_collection(store: lamina.Store, tmp_path: Path) -> None:
     docs = store.create_collection("docs", model=MODEL)
     assert docs.to_parquet(tmp_path / "d.parquet") == 0
@@ -128,6 +135,7 @@ def test_a_table_has_what_is_asked_for(store: lamina.Store, rng: np.random.Gener
     assert rows[10]["_embedded_at"] is None
     assert rows[3]["_created_at"] < rows[3]["_updated_at"]
     assert abs(rows[0]["_created_at"] - dt.datetime.now(dt.timezone.utc)) < dt.timedelta(minutes=5)
+    assert sorted(docs.to_arrow({"n": {"$gte": 5}}).column("id").to_pylist()) == [1, 10]
     with pytest.raises(ValueError, match="the fields are"):
         docs.to_arrow(include=["vector"])
 

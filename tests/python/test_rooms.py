@@ -19,7 +19,8 @@ CPP = ROOT / "cpp"
 
 TOP_LEVEL = {
     ".ci", ".clang-format", ".clang-tidy", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CMakeLists.txt",
-    "CMakePresets.json", "CONTRIBUTING.md", "LICENSE", "README.md", "bench", "cpp", "pyproject.toml", "python", "tests",
+    "CMakePresets.json", "CONTRIBUTING.md", "LICENSE", "README.md", "bench", "cpp", "docs", "pyproject.toml", "python",
+    "tests",
 }  # fmt: skip
 
 INTRINSICS = re.compile(r"(imm|arm_neon|arm_sve|arm_acle|nmm|cpuid|xmm|emm|pmm|tmm|smm|wmm)\w*\.h")

@@ -249,6 +249,19 @@ def test_deep_searches_of_many_queries(
         assert found(one) == [n for n in order(vectors, query) if n >= 200][:5]
 
 
+def test_beside_a_filter(docs: lamina.Collection, vectors: Floats, rng: np.random.Generator) -> None:
+    query = rng.standard_normal(DIM)
+    passing = [n for n in order(vectors, query) if n % 11 and max(n, 20) % 7 in (2, 5)]
+    where = {"kind": {"$in": ["k2", "k5"]}}
+    assert found(docs.search(query, 6, filter=where, exclude=named(docs, passing[:9]), exact=True)) == passing[9:15]
+    assert found(docs.search(query, 6, filter=where, group_by="kind", exact=True)) == limited(passing, 6, 1)
+    assert len(docs.search(query, N, filter=where, like=named(docs, [1]), diversity=0.2)) == len(passing)
+    pages = list(docs.search_iter(query, page=10, filter=where, exact=True))
+    assert [row(id) for page in pages for id in page.ids] == passing
+    table = docs.search_to_arrow(query[None], N, filter=where, exact=True).read_all()
+    assert [row(id) for id in table.column("id").to_pylist()] == passing
+
+
 def test_what_is_refused(docs: lamina.Collection, vectors: Floats) -> None:
     query = vectors[0]
     cases: list[tuple[dict[str, Any], type[Exception], str]] = [
