@@ -22,8 +22,8 @@ class Reader(abc.ABC):
     """Reads from one snapshot a call, the newest."""
 
     @abc.abstractmethod
-    def snapshot(self, *, filter: Any = None) -> Snapshot:
-        """The newest version, or its records that pass a filter."""
+    def snapshot(self) -> Snapshot:
+        """The newest version."""
 
     def search_iter(self, query: Any = None, *, page: int = 100, **options: Any) -> Iterator[Hits]:
         """The nearest records in pages, and then those that follow, of one version. See `Snapshot.search_iter`."""
@@ -47,10 +47,10 @@ class Reader(abc.ABC):
         """Groups of records that lie at most `threshold` from each other. See `Snapshot.near_duplicates`."""
         return self.snapshot().near_duplicates(threshold, **options)
 
-    def to_arrow(self, filter: Any = None, *, include: Iterable[str] = DEFAULT_INCLUDE) -> pa.Table:
+    def to_arrow(self, *, filter: Any = None, include: Iterable[str] = DEFAULT_INCLUDE) -> pa.Table:
         """All records, or those that pass a filter, as one table. See `Snapshot.to_arrow`."""
-        return self.snapshot(filter=filter).to_arrow(include=include)
+        return self.snapshot().to_arrow(filter=filter, include=include)
 
     def to_parquet(self, path: str | os.PathLike[str], *, filter: Any = None, progress: bool = False) -> int:
         """Writes all records, or those that pass a filter, to a Parquet file. See `Snapshot.to_parquet`."""
-        return self.snapshot(filter=filter).to_parquet(path, progress=progress)
+        return self.snapshot().to_parquet(path, filter=filter, progress=progress)

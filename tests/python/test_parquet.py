@@ -135,7 +135,7 @@ def test_a_table_has_what_is_asked_for(store: lamina.Store, rng: np.random.Gener
     assert rows[10]["_embedded_at"] is None
     assert rows[3]["_created_at"] < rows[3]["_updated_at"]
     assert abs(rows[0]["_created_at"] - dt.datetime.now(dt.timezone.utc)) < dt.timedelta(minutes=5)
-    assert sorted(docs.to_arrow({"n": {"$gte": 5}}).column("id").to_pylist()) == [1, 10]
+    assert sorted(docs.to_arrow(filter={"n": {"$gte": 5}}).column("id").to_pylist()) == [1, 10]
     with pytest.raises(ValueError, match="the fields are"):
         docs.to_arrow(include=["vector"])
 
