@@ -110,11 +110,18 @@ class FaissHnsw(Faiss):
     def _made(self, faiss: Any, dim: int) -> Any:
         index = faiss.IndexHNSWFlat(dim, M, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = EF_CONSTRUCTION
-        index.hnsw.efSearch = 2 * K
+        index.hnsw.efSearch = K + 1
         return index
 
+    def pairs(self) -> Pairs:
+        """Of the 64 nearest (its range_search with inner products ends the process in 1.15.1)."""
+        near, found = self._index.search(self._vectors, 64)
+        rows, slots = np.nonzero((near >= 1.0 - THRESHOLD) & (found >= 0))
+        others = found[rows, slots]
+        return below(np.minimum(rows, others), np.maximum(rows, others))
+
     def broaden(self) -> None:
-        self._index.hnsw.efSearch += 4
+        self._index.hnsw.efSearch += 2
 
 
 class FaissFlat(Faiss):
@@ -169,12 +176,19 @@ def recall(data: DataSet, sample: Ids, graph: Graph) -> float:
     return found / (len(sample) * K)
 
 
-def true_pairs(vectors: Floats) -> Pairs:
-    found: Pairs = set()
-    for start in range(0, len(vectors), 1000):
-        rows, others = np.nonzero(vectors[start : start + 1000] @ vectors.T >= 1.0 - THRESHOLD)
-        found |= below(rows + start, others)
-    return found
+def true_pairs(vectors: Floats, sample: Ids) -> Pairs:
+    """All pairs that one of these rows is in."""
+    near, others = np.nonzero(vectors[sample] @ vectors.T >= 1.0 - THRESHOLD)
+    rows = sample[near]
+    return below(np.minimum(rows, others), np.maximum(rows, others))
+
+
+def check(vectors: Floats, sample: Ids, truth: Pairs, pairs: Pairs) -> float:
+    """The share that was found of the pairs of some rows. ValueError if any pair is none."""
+    left, right = np.array(sorted(pairs)).T
+    if (np.einsum("ij,ij->i", vectors[left], vectors[right]) < 1.0 - THRESHOLD - 1e-5).any():
+        raise ValueError("some of its pairs are farther apart")
+    return len(pairs & truth) / len(truth)
 
 
 def main() -> None:
@@ -193,7 +207,7 @@ def main() -> None:
         library.build(data.base)
         built[library.name] = time.perf_counter() - began
     sample = np.random.default_rng(0).permutation(len(data.base))[:SAMPLE]
-    truth = true_pairs(data.base)
+    truth = true_pairs(data.base, sample)
     assert truth, f"no two rows are within {THRESHOLD}"
     for library in libraries:
         while library.broadens and recall(data, sample, library.graph()) < RECALL:
@@ -202,17 +216,17 @@ def main() -> None:
     recalls, shares = {}, {}
     for _ in range(arguments.rounds):
         for library in libraries:
-            name, began = library.name, time.perf_counter()
+            name, began, cpu = library.name, time.perf_counter(), time.process_time()
             graph = library.graph()
-            halfway = time.perf_counter()
+            halfway, cpu = time.perf_counter(), time.process_time() - cpu
             pairs = library.pairs()
             times[name].append((halfway - began, time.perf_counter() - halfway))
-            recalls[name], shares[name] = recall(data, sample, graph), len(pairs & truth) / len(truth)
-            print(f"{name}: {times[name][-1]}, {recalls[name]:.4f}, {shares[name]:.4f}", file=sys.stderr)
+            recalls[name], shares[name] = recall(data, sample, graph), check(data.base, sample, truth, pairs)
+            walls = " and ".join(f"{wall:.1f} s" for wall in times[name][-1])
+            print(f"{name}: {walls} (graph: {cpu:.1f} s of CPU time), {recalls[name]:.4f}", file=sys.stderr)
             assert recalls[name] >= RECALL, f"{name} finds {recalls[name]:.3f} of the neighbours"
-            assert len(pairs - truth) <= 1e-4 * len(truth), f"{name} finds pairs that are none"
     print(
-        f"{data.name}: {len(data.base):,} × {data.base.shape[1]}, {CORES} cores; {len(truth):,} pairs ≤ {THRESHOLD}\n"
+        f"{data.name}: {len(data.base):,} × {data.base.shape[1]}, {CORES} cores; {len(pairs):,} pairs ≤ {THRESHOLD}\n"
     )
     print("| | build, s | graph of 10, s | times lamina's | recall | pairs, s | times lamina's | found |")
     print("|---|---|---|---|---|---|---|---|")

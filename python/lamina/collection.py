@@ -292,8 +292,9 @@ class Collection(Reader, Writer[WriteResult]):
         from lamina import duplicates
 
         with self.snapshot() as snapshot:
-            rows = snapshot._rows({"ef": ef, "recall": recall, "exact": exact, "threads": threads})
-            found = duplicates.find(rows, threshold, keep, progress, rank=snapshot.ages, shown=snapshot.get)
+            options = {"ef": ef, "recall": recall, "exact": exact, "threads": threads}
+            rows = snapshot._rows()
+            found = duplicates.find(rows, threshold, keep, options, progress, rank=snapshot.ages, shown=snapshot.get)
             if dry_run or not len(found.deleted):
                 return found
             version = snapshot.version

@@ -30,6 +30,7 @@ def find(
     rows: Rows,
     threshold: float,
     keep: Keep,
+    options: dict[str, Any],
     progress: bool,
     rank: Callable[[NDArray[Any]], NDArray[Any]],
     shown: Callable[[NDArray[Any]], Any],
@@ -37,7 +38,7 @@ def find(
     """What goes and for what it goes. `rank`: by which ids are first or last; `shown`: ids as `keep` is given them."""
     if not callable(keep) and keep not in ("first", "last"):
         raise ValueError(f'keep is "first", "last" or a callable, not {keep!r}')
-    joined = join(rows, "threshold", threshold, progress)
+    joined = join(rows, "threshold", threshold, options, progress)
     links = _Links(joined)
     gone, kept, distances = [], [], []
     for group in joined.groups():

@@ -225,12 +225,12 @@ class Index(Neighbours):
         """
         return self._core.stats()
 
-    def _rows(self, breadth: dict[str, Any]) -> Rows:
+    def _rows(self) -> Rows:
         ids = self.ids
         return Rows(
             ids,
             lambda positions: self._core.get(ids[positions]),
-            lambda vectors, k: cast(BatchHits, self.search(vectors, k, **breadth)),
+            lambda vectors, k, **options: cast(BatchHits, self.search(vectors, k, **options)),
         )
 
     def deduplicate(
@@ -251,8 +251,10 @@ class Index(Neighbours):
         """
         from lamina import duplicates
 
-        rows = self._rows({"ef": ef, "recall": recall, "exact": exact, "threads": threads})
-        found = duplicates.find(rows, threshold, keep, progress, rank=lambda ids: ids, shown=lambda ids: ids)
+        options = {"ef": ef, "recall": recall, "exact": exact, "threads": threads}
+        found = duplicates.find(
+            self._rows(), threshold, keep, options, progress, rank=lambda ids: ids, shown=lambda ids: ids
+        )
         if not dry_run:
             self.delete(found.deleted)
         return found

@@ -20,6 +20,8 @@ __all__ = ["KnnGraph", "Neighbours", "Pairs"]
 
 BLOCK = 4096  # rows that are searched for together
 MOST_FOUND = 1 << 20  # neighbours that are found together
+LEAST_MEASURED, SAMPLE = 10_000, 128  # rows, from which on the breadth is measured, and of how many
+MARGIN, MOST_TIMES = 0.01, 16  # above the recall, for a small sample; k, at which measuring ends
 FIRST_K, GROWTH = 8, 4  # a join looks so far first, and then so many times farther
 
 
@@ -68,14 +70,36 @@ class Rows(NamedTuple):
 
     ids: NDArray[Any]  # ascending
     vectors: Callable[[Any], NDArray[Any]]  # of the rows at these positions
-    search: Callable[[NDArray[Any], int], BatchHits]
+    search: Callable[..., BatchHits]  # of vectors, k, and the options of a search
 
-    def nearest(self, rows: NDArray[np.int64], k: int) -> Iterator[Near]:
+    def breadth(self, k: int, options: dict[str, Any]) -> Callable[[int], dict[str, Any]]:
+        """The options of a search for so many neighbours.
+
+        Rows find each other at a lesser breadth than strangers find them, on whom an index measures itself. So where a
+        recall is aimed at, it is measured anew, on a sample of the rows, at growing breadths.
+        """
+        if options["exact"] or options["ef"] is not None or len(self.ids) < LEAST_MEASURED:
+            return lambda k: options
+        sample = self.vectors(np.random.default_rng(0).choice(len(self.ids), SAMPLE, replace=False))
+        self.search(sample[:1], k + 1, **options)  # refuses what is wrong
+        reach = self.search(sample, k + 1, exact=True, threads=options["threads"]).distances[:, -1:]
+        target = 0.95 if options["recall"] is None else options["recall"]
+        target = min(target + MARGIN, (1 + target) / 2)
+        ef = k + 1
+        while ef < MOST_TIMES * (k + 1):
+            found = self.search(sample, k + 1, ef=ef, threads=options["threads"])
+            others = (found.distances <= reach).sum(axis=1) - 1  # the row itself is one of them
+            if others.mean() >= target * k:
+                return lambda wanted: {"ef": -(-(wanted + 1) * ef // (k + 1)), "threads": options["threads"]}
+            ef += ef // 4 + 1
+        return lambda k: options
+
+    def nearest(self, rows: NDArray[np.int64], k: int, options: dict[str, Any]) -> Iterator[Near]:
         """Of these rows, block by block, the k nearest others."""
         step = max(1, min(BLOCK, MOST_FOUND // k))
         for start in range(0, len(rows), step):
             block = rows[start : start + step]
-            found = self.search(self.vectors(block), k + 1)
+            found = self.search(self.vectors(block), k + 1, **options)
             slots = np.arange(found.ids.shape[1])
             others = (found.ids != self.ids[block][:, None]) & (slots < found.counts[:, None])
             others &= others.cumsum(axis=1) <= k
@@ -107,8 +131,8 @@ class Neighbours(abc.ABC):
     __slots__ = ()
 
     @abc.abstractmethod
-    def _rows(self, breadth: dict[str, Any]) -> Rows:
-        """All rows that have vectors, to be searched with this breadth."""
+    def _rows(self) -> Rows:
+        """All rows that have vectors."""
 
     def knn_graph(
         self,
@@ -123,14 +147,16 @@ class Neighbours(abc.ABC):
         """The `k` nearest neighbours of every row (fewer where there are fewer rows), itself left out.
 
         Rows are searched in batches on all cores: beside the graph, a few MB are needed. Records that are owed a vector
-        are not in it. `ef`, `recall`, `exact` and `threads` are those of `search`, and so are the errors.
+        are not in it. `ef`, `recall`, `exact` and `threads` are those of `search`, and so are the errors; but from
+        10,000 rows on the breadth that reaches the recall is measured on these rows themselves.
         """
         k = whole("k", k, 1, 2**31 - 2)
-        rows = self._rows({"ef": ef, "recall": recall, "exact": exact, "threads": threads})
+        rows = self._rows()
         count = len(rows.ids)
+        breadth = rows.breadth(k, {"ef": ef, "recall": recall, "exact": exact, "threads": threads})
         parts, done = [], 0
         with Progress(progress, count, "k-NN graph") as bar:
-            for part in rows.nearest(np.arange(count), k):
+            for part in rows.nearest(np.arange(count), k, breadth(k)):
                 parts.append(part)
                 bar.update(done := done + len(part.rows))
         small = max(count, count * k) < 2**31
@@ -156,8 +182,9 @@ class Neighbours(abc.ABC):
         follow the number of pairs. A pair is found from either end: more of them than `recall` says. `exact=True` finds
         all. The rest as for `knn_graph`.
         """
-        rows = self._rows({"ef": ef, "recall": recall, "exact": exact, "threads": threads})
-        return join(rows, "radius", radius, progress).of(rows.ids)
+        options = {"ef": ef, "recall": recall, "exact": exact, "threads": threads}
+        rows = self._rows()
+        return join(rows, "radius", radius, options, progress).of(rows.ids)
 
     def near_duplicates(
         self,
@@ -175,8 +202,9 @@ class Neighbours(abc.ABC):
         where others lie between them. Groups go by their first id; rows without a near duplicate are in none. The rest
         as for `self_join`.
         """
-        rows = self._rows({"ef": ef, "recall": recall, "exact": exact, "threads": threads})
-        return [rows.ids[group] for group in join(rows, "threshold", threshold, progress).groups()]
+        options = {"ef": ef, "recall": recall, "exact": exact, "threads": threads}
+        rows = self._rows()
+        return [rows.ids[group] for group in join(rows, "threshold", threshold, options, progress).groups()]
 
 
 class Joined(NamedTuple):
@@ -206,16 +234,17 @@ class Joined(NamedTuple):
         return np.split(members[order], starts[1:]) if len(members) else []
 
 
-def join(rows: Rows, name: str, radius: float, progress: bool) -> Joined:
+def join(rows: Rows, name: str, radius: float, options: dict[str, Any], progress: bool) -> Joined:
     """The pairs of rows at most `radius` apart."""
     reach, count, k = distance(name, radius), len(rows.ids), FIRST_K
     found = [np.empty((2, 0), np.int64)]
     distances = [np.empty(0, np.float32)]
     open_rows, done = np.arange(count), 0
+    breadth = rows.breadth(k, options)
     with Progress(progress, count, "join") as bar:
         while len(open_rows):
             again = []
-            for near in rows.nearest(open_rows, k):
+            for near in rows.nearest(open_rows, k, breadth(k)):
                 within = near.distances <= reach
                 owner = np.repeat(np.arange(len(near.rows)), near.counts)
                 full = np.bincount(owner[within], minlength=len(near.rows)) == k  # perhaps there are more

@@ -275,7 +275,7 @@ class Snapshot(Neighbours):
                 return
             after = int(refs[-1])
 
-    def _rows(self, breadth: dict[str, Any]) -> Rows:
+    def _rows(self) -> Rows:
         core = self._core
         refs = np.concatenate([np.empty(0, np.uint64), *self._refs(1 << 16)])
         refs = refs[~np.isin(refs, core.missing()[0])]
@@ -285,7 +285,7 @@ class Snapshot(Neighbours):
         return Rows(
             ids[order],
             lambda positions: core.vectors_at(refs[positions])[0],
-            lambda vectors, k: cast(BatchHits, self.search(vectors, k, model=model, **breadth)),
+            lambda vectors, k, **options: cast(BatchHits, self.search(vectors, k, model=model, **options)),
         )
 
     def _passing(self, filter: Any) -> _core.Snapshot:

@@ -109,6 +109,30 @@ def test_graph_of_what_passes_a_filter(store: lamina.Store, rng: np.random.Gener
     np.testing.assert_allclose(graph.distances.reshape(70, 5), np.sort(true, axis=1)[:, :5], atol=1e-5)
 
 
+@pytest.mark.parametrize("recall", [0.5, 0.9, None, 0.99])
+def test_the_breadth_is_measured(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, recall: Any) -> None:
+    monkeypatch.setattr(neighbours, "LEAST_MEASURED", 1000)
+    vectors = rng.standard_normal((2000, DIM)).astype(np.float32)
+    index = index_of(vectors, "l2")
+    index.optimize()
+    breadths = []
+    search = lamina.Index.search
+    monkeypatch.setattr(lamina.Index, "search", lambda *a, **named: breadths.append(named) or search(*a, **named))
+    graph = index.knn_graph(10, recall=recall)
+    exact = index.knn_graph(10, exact=True)
+    reach = exact.distances.reshape(-1, 10)[:, -1:]
+    assert (graph.distances.reshape(-1, 10) <= reach).mean() >= (recall or 0.95)
+    used = [named["ef"] for named in breadths if named.get("ef")]
+    assert used[0] == 11
+    assert used == sorted(used)
+    assert recall != 0.5 or used[-1] == 11
+    joined = index.self_join(3.0, recall=recall)
+    assert len(joined.left) >= (recall or 0.95) * len(pairs_within(vectors, "l2", 3.0))
+    for wrong in (0, 1.5, "x"):
+        with pytest.raises((ValueError, TypeError), match="recall"):
+            index.knn_graph(3, recall=wrong)  # type: ignore[arg-type]
+
+
 def test_small_graphs(store: lamina.Store) -> None:
     assert index_of(np.ones((0, DIM), np.float32), "l2").knn_graph(3).to_scipy().shape == (0, 0)
     one = index_of(np.ones((1, DIM), np.float32), "l2").knn_graph(3)
