@@ -6,6 +6,7 @@ the definition written in NumPy, over a segment and a head; approximate ones hol
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,17 @@ def test_beside_a_filter(docs: lamina.Collection, vectors: Floats, rng: np.rando
     assert [row(id) for page in pages for id in page.ids] == passing
     table = docs.search_to_arrow(query[None], N, filter=where, exact=True).read_all()
     assert [row(id) for id in table.column("id").to_pylist()] == passing
+
+
+def test_no_argument_of_a_search_is_lost_beside_a_verb(
+    docs: lamina.Collection, vectors: Floats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(verbs, "search", lambda snapshot, query, k, wanted, options: given.append(options))
+    docs.search(vectors[0], exclude=named(docs, [1]))
+    arguments = inspect.signature(lamina.Snapshot.search).parameters.keys()
+    assert given[0].keys() == arguments - {"self", "query", "k", "verbs"}
+    assert arguments == inspect.signature(lamina.Collection.search).parameters.keys()
 
 
 def test_what_is_refused(docs: lamina.Collection, vectors: Floats) -> None:
