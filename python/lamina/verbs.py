@@ -148,29 +148,20 @@ class _Search:
         self._pool = k * POOL if wanted.diversity else k
 
     def answers(self, queries: int) -> BatchHits:
-        found: list[Found] = []
-        step = max(1, MOST_FOUND // (4 * self._pool))
-        for start in range(0, queries, step):
-            rows = np.arange(start, min(start + step, queries))
-            chosen = self._chosen(rows)
-            found += [chosen[row] for row in rows.tolist()]
-        return self._assembled(found)
-
-    def _chosen(self, rows: NDArray[np.int64]) -> dict[int, Found]:
-        most = max((len(ids) for ids in self._wanted.exclude), default=0)
-        depth, chosen = self._pool + min(most, self._pool), {}
+        total, most = len(self._snapshot), max((len(ids) for ids in self._wanted.exclude), default=0)
+        depth, chosen, rows = self._pool + min(most, self._pool), dict[int, Found](), np.arange(queries)
         while len(rows):
             again = []
             for part in np.array_split(rows, -(-len(rows) * depth // MOST_FOUND)):
                 found = self._plain(part, depth)
                 kept = self._admitted(part, found)
-                open_ones = (kept.sum(axis=1) < self._pool) & (found.counts == depth)
+                open_ones = (kept.sum(axis=1) < self._pool) & (found.counts == depth) & (depth < total)
                 for at in np.flatnonzero(~open_ones):
                     slots = np.flatnonzero(kept[at])[: self._pool]
                     chosen[int(part[at])] = self._diverse(found.ids[at, slots], found.distances[at, slots])
                 again.append(part[open_ones])
-            rows, depth = np.concatenate(again), min(depth * GROWTH, max(len(self._snapshot), depth + 1))
-        return chosen
+            rows, depth = np.concatenate(again), min(depth * GROWTH, total)
+        return self._assembled([chosen[row] for row in range(queries)])
 
     def _admitted(self, rows: NDArray[np.int64], found: BatchHits) -> NDArray[np.bool_]:
         """Which of the hits may be answered, `(queries, depth)`."""
