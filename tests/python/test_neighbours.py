@@ -133,6 +133,19 @@ def test_the_breadth_is_measured(rng: np.random.Generator, monkeypatch: pytest.M
             index.knn_graph(3, recall=wrong)  # type: ignore[arg-type]
 
 
+def test_rows_that_come_meanwhile_are_in_no_graph(rng: np.random.Generator) -> None:
+    vectors = rng.standard_normal((50, DIM)).astype(np.float32)
+    index = index_of(vectors, "l2")
+    rows = index._rows()
+    index.add(vectors + np.float32(0.001), np.arange(50) * 2 + 1000)
+    index.add(vectors[:5] - np.float32(0.001), np.arange(5) - 100)
+    near = list(rows.nearest(np.arange(50), 8, {"exact": True}))
+    assert all((part.positions >= 0).all() and len(part.positions) == part.counts.sum() for part in near)
+    positions = np.split(near[0].positions, np.cumsum(near[0].counts)[:-1])
+    true = np.argsort(distances(vectors, "l2"), axis=1)[:, 1:]
+    assert all(found.tolist() == true[at, : len(found)].tolist() for at, found in enumerate(positions))
+
+
 def test_small_graphs(store: lamina.Store) -> None:
     assert index_of(np.ones((0, DIM), np.float32), "l2").knn_graph(3).to_scipy().shape == (0, 0)
     one = index_of(np.ones((1, DIM), np.float32), "l2").knn_graph(3)
