@@ -84,6 +84,8 @@ def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
 
 def merge_schemas(old: pa.Schema, new: pa.Schema) -> pa.Schema:
     """The schema that holds the columns of both; `old` itself if it already does."""
+    if new.equals(old):
+        return old
     fields = {field.name: field for field in old}
     for field in new:
         if field.name in fields:
@@ -175,6 +177,17 @@ def select(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
     """These columns of a batch, as far as it has them."""
     found = [name for name in batch.schema.names if name in names]
     return batch.select(found) if found else no_columns(batch.num_rows)
+
+
+def pick(batches: Sequence[pa.RecordBatch], rows: NDArray[np.int64]) -> pa.RecordBatch:
+    """These rows of all batches, which are counted through, in the schema that holds them all."""
+    schema = pa.schema([])
+    for batch in batches:
+        schema = merge_schemas(schema, batch.schema)
+    if not len(schema):
+        return no_columns(len(rows))
+    table = pa.Table.from_batches([conform(batch, schema) for batch in batches]).take(pa.array(rows))
+    return _batch({name: pa.concat_arrays(table.column(name).chunks) for name in schema.names}, len(rows))
 
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:

@@ -22,6 +22,7 @@ __all__ = ["BlockCache", "Record", "Records"]
 
 FIELDS = ("vectors", "metadata", "content")
 COLUMN = "metadata."  # before the name of one
+SPARSE = 256  # rows of a block for each that is wanted, from which on it is not looked at as a whole
 
 
 class Record(NamedTuple):
@@ -177,14 +178,19 @@ def metadata_at(
     snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache, names: Sequence[str] | None = None
 ) -> pa.RecordBatch:
     """The metadata of these records, or columns of it, in order, in the schema that holds them all."""
-    parts, order = [], []
-    for block, rows, positions in snapshot.blocks_at(refs):
-        parts.append(columns.take(cache.metadata(block, names), pa.array(rows)))
-        order.append(positions)
-    if not parts:
+    found = snapshot.blocks_at(refs)
+    if not found:
         return columns.no_columns(0)
-    joined = columns.concat(parts)
-    return columns.take(joined, _inverse(order))
+    blocks = [cache.metadata(block, names) for block, _, _ in found]
+    chosen = [rows for _, rows, _ in found]
+    if sum(block.num_rows for block in blocks) > SPARSE * len(refs):  # one row here and there
+        blocks = [columns.take(block, pa.array(rows)) for block, rows in zip(blocks, chosen, strict=True)]
+        chosen = [np.arange(len(rows), dtype=np.uint32) for rows in chosen]
+    places, first = np.empty(len(refs), np.int64), 0
+    for block, rows, (_, _, positions) in zip(blocks, chosen, found, strict=True):
+        places[positions] = first + rows.astype(np.int64)
+        first += block.num_rows
+    return columns.pick(blocks, places)
 
 
 def content_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache) -> pa.Array:

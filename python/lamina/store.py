@@ -448,7 +448,8 @@ class Store:
         """The core's operations. Those that rest on a collection as it is now are refused once it is another."""
         bases: dict[str, Base] = {}
         operations = []
-        for collection, write, if_version in planned:
+        last = {collection.name: at for at, (collection, _, _) in enumerate(planned)}
+        for at, (collection, write, if_version) in enumerate(planned):
             name = collection.name
             base = bases.get(name)
             if base is None:
@@ -463,6 +464,7 @@ class Store:
             if isinstance(write, Update):
                 write = write.merged(base)
                 if_version = base.version if if_version is None else if_version
-            base.apply(write)
+            if at < last[name]:
+                base.apply(write)
             operations.append(write.op(name, if_version, settings))
         return operations
