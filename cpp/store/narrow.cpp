@@ -34,33 +34,22 @@ RecordView narrow_records(const RecordView& view, std::span<const Bitmap> failin
   return next;
 }
 
-// Of the records that `before` has: those that `after` has too (`stay`), or those that it has not.
-std::vector<uint64_t> rids_between(const RecordView& before, const RecordView& after, bool stay) {
-  std::vector<uint64_t> rids;
-  rids.reserve(stay ? after.live : before.live - after.live);
-  const auto chosen = [&](const Bitmap& was, const Bitmap& is) { return stay ? is.inverted() : is.without(was); };
-  for (size_t i = 0; i < before.parts.size(); ++i) {
-    const std::span<const uint64_t> all = (*before.parts[i].segment)->rids();
-    chosen(before.parts[i].deleted, after.parts[i].deleted).for_each([&](uint32_t row) { rids.push_back(all[row]); });
-  }
-  chosen(before.head_deleted, after.head_deleted).for_each([&](uint32_t row) {
-    rids.push_back(before.head->fields_at(row).rid);
-  });
-  return rids;
-}
-
-// A bit for each rid from the least to the greatest, or a sorted list where they lie far apart.
+// Of the records that `before` has: those that `after` has too (`stay`), or those that it has not. A bit for each rid,
+// or a sorted list where they lie far apart.
 class RidSet {
  public:
-  explicit RidSet(std::vector<uint64_t> rids) : sorted_(std::move(rids)) {
-    if (sorted_.empty()) return;
-    const auto [least, greatest] = std::ranges::minmax(sorted_);
-    if ((greatest - least) / kBitsEach < sorted_.size() + kAnyway / kBitsEach) {
+  RidSet(const RecordView& before, const RecordView& after, bool stay) {
+    const uint64_t count = stay ? after.live : before.live - after.live;
+    if (count == 0) return;
+    const auto [least, greatest] = range_of(before);
+    if ((greatest - least) / kBitsEach < count + kAnyway / kBitsEach) {
       least_ = least;
       bits_.resize((greatest - least) / 64 + 1);
-      for (const uint64_t rid : sorted_) bits_[(rid - least) / 64] |= uint64_t{1} << (rid - least) % 64;
-      sorted_.clear();
+      for_each(before, after, stay,
+               [&, from = least](uint64_t rid) { bits_[(rid - from) / 64] |= uint64_t{1} << (rid - from) % 64; });
     } else {
+      sorted_.reserve(count);
+      for_each(before, after, stay, [&](uint64_t rid) { sorted_.push_back(rid); });
       std::ranges::sort(sorted_);
     }
   }
@@ -75,6 +64,35 @@ class RidSet {
   static constexpr uint64_t kBitsEach = 1024;
   static constexpr uint64_t kAnyway = uint64_t{1} << 23;
 
+  static std::pair<uint64_t, uint64_t> range_of(const RecordView& view) {
+    uint64_t least = ~uint64_t{0};
+    uint64_t greatest = 0;
+    const auto take = [&](uint64_t rid) {
+      least = std::min(least, rid);
+      greatest = std::max(greatest, rid);
+    };
+    for (const RecordView::SealedPart& part : view.parts) {
+      const std::span<const uint64_t> rids = (*part.segment)->rids();
+      if (rids.empty()) continue;
+      take(rids.front());
+      take(rids.back());
+    }
+    for (uint32_t row = 0; row < view.head_rows; ++row) take(view.head->fields_at(row).rid);
+    return {least, greatest};
+  }
+
+  template <class Visit>
+  static void for_each(const RecordView& before, const RecordView& after, bool stay, Visit&& visit) {
+    const auto chosen = [&](const Bitmap& was, const Bitmap& is) { return stay ? is.inverted() : is.without(was); };
+    for (size_t i = 0; i < before.parts.size(); ++i) {
+      const std::span<const uint64_t> rids = (*before.parts[i].segment)->rids();
+      chosen(before.parts[i].deleted, after.parts[i].deleted).for_each([&](uint32_t row) { visit(rids[row]); });
+    }
+    chosen(before.head_deleted, after.head_deleted).for_each([&](uint32_t row) {
+      visit(before.head->fields_at(row).rid);
+    });
+  }
+
   uint64_t least_ = 0;
   std::vector<uint64_t> bits_;
   std::vector<uint64_t> sorted_;
@@ -84,8 +102,7 @@ class RidSet {
 class Failing {
  public:
   Failing(const RecordView& before, const RecordView& after)
-      : by_those_that_stay_(after.live < before.live - after.live),
-        rids_(rids_between(before, after, by_those_that_stay_)) {}
+      : by_those_that_stay_(after.live < before.live - after.live), rids_(before, after, by_those_that_stay_) {}
 
   Bitmap of(const Part& part) const {
     part.checked_order();  // and so the rids
