@@ -12,6 +12,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -333,6 +334,34 @@ def test_a_repeated_filter_is_not_evaluated_again(docs: Collection, monkeypatch:
     docs.update([36], metadata={"n": [0]})
     assert docs.count(filter=compiled) == 9
     assert asked[4:] == [1]
+
+
+def test_each_answer_is_of_one_version_beside_writes(store: Store) -> None:
+    docs = store.create_collection("docs", model=MODEL)
+    docs.add([0, 1], VECTORS[:2], {"n": [0, 1]})
+    wrong: list[Any] = []
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            snapshot = docs.snapshot()
+            odd = snapshot.ids(filter={"n": {"$in": list(range(1, 200, 2))}}).tolist()
+            even = snapshot.count(filter={"n": {"$not": {"$in": list(range(1, 200, 2))}}})
+            if 2 * len(odd) != len(snapshot) or even != len(odd) or any(id % 2 == 0 for id in odd):
+                wrong.append((len(snapshot), even, odd))
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for n in range(2, 120, 2):
+        docs.upsert([n % 60, n % 60 + 1], VECTORS[:2], {"n": [n, n + 1]})
+        if n % 30 == 0:
+            store._shared.core.seal()
+    docs.optimize()
+    over.set()
+    for reader in readers:
+        reader.join()
+    assert not wrong
 
 
 def test_a_snapshot_of_a_filter_is_of_its_version(docs: Collection) -> None:
