@@ -15,6 +15,7 @@
 #include "bindings/hasher.h"
 #include "bindings/search.h"
 #include "bindings/spec.h"
+#include "index/id_filter.h"
 #include "segment/index_file.h"
 
 namespace lamina {
@@ -171,6 +172,11 @@ Int64Array ids(const Index& index) {
   return to_array(all);
 }
 
+std::shared_ptr<const View> narrowed(const Index& index, IdFilter& filter) {
+  const py::gil_scoped_release released;
+  return filter.narrow(index.view());
+}
+
 py::dict stats(const Index& index) {
   const auto view = index.view();
   py::list parts;
@@ -189,6 +195,13 @@ py::dict stats(const Index& index) {
 }  // namespace
 
 void bind_index(py::module_& m) {
+  py::class_<IdFilter>(
+      m, "IdFilter",
+      "Ids that a search may return. Keeps what they are in the state of an index that it was last used "
+      "with.")
+      .def(py::init([](const Int64Array& ids) { return std::make_unique<IdFilter>(rids_of(span_of(ids))); }),
+           "ids"_a.noconvert())
+      .def("__len__", &IdFilter::size);
   const auto released = py::call_guard<py::gil_scoped_release>();
   py::class_<Index> index(m, "Index",
                           "A VectorSet whose rids are its ids. Thread-safe; the GIL is released around all work.");
@@ -202,11 +215,13 @@ void bind_index(py::module_& m) {
       .def(
           "search",
           [](const Index& self, py::object query, py::object k, std::optional<int64_t> ef, std::optional<float> recall,
-             bool exact, std::optional<int> threads) {
-            return search(*self.view(),
-                          {std::move(query), std::move(k), ef, recall, exact, threads.value_or(self.threads())});
+             bool exact, std::optional<int> threads, std::optional<float> radius, bool explain, IdFilter* filter) {
+            const auto view = filter == nullptr ? self.view() : narrowed(self, *filter);
+            return search(*view, {std::move(query), std::move(k), ef, recall, exact, threads.value_or(self.threads()),
+                                  radius, explain});
           },
-          "query"_a, "k"_a, "ef"_a, "recall"_a, "exact"_a, "threads"_a,
+          "query"_a, "k"_a, "ef"_a, "recall"_a, "exact"_a, "threads"_a, "radius"_a = py::none(), "explain"_a = false,
+          "filter"_a = py::none(),
           "None where the query is no C-contiguous array of the right dtype: convert it, and ask again.")
       .def(
           "delete",

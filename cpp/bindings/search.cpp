@@ -1,6 +1,7 @@
 #include "bindings/search.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 
@@ -8,6 +9,8 @@
 
 namespace lamina {
 namespace {
+
+using namespace py::literals;
 
 constexpr uint32_t kMost = std::numeric_limits<uint32_t>::max();
 constexpr uint64_t kWidestEmptyBatch = 65536;  // columns of a batch may exceed the rows that live up to here
@@ -31,6 +34,10 @@ SearchOptions options_of(const SearchArguments& arguments) {
       throw std::invalid_argument("recall is " + std::to_string(*arguments.recall) + "; above 0 and at most 1");
     }
     options.recall = *arguments.recall;
+  }
+  if (arguments.radius) {
+    if (std::isnan(*arguments.radius)) throw std::invalid_argument("radius is not a number");
+    options.radius = *arguments.radius;
   }
   options.exact = arguments.exact;
   options.ties = arguments.ties;
@@ -70,12 +77,35 @@ class IdArray {
   py::array array_;
 };
 
+const char* name_of(SearchStep::Method method) {
+  switch (method) {
+    case SearchStep::Method::kScan: return "scan";
+    case SearchStep::Method::kScanCodes: return "scan codes";
+    case SearchStep::Method::kWalk: return "walk";
+    default: return "walk passing";
+  }
+}
+
+py::list explained(const View& view, std::span<const SearchStep> steps) {
+  py::list list;
+  for (const SearchStep& step : steps) {
+    const bool head = step.part == view.parts.size();
+    list.append(py::dict("part"_a = head ? py::object(py::str("head")) : py::object(py::int_(step.part)),
+                         "rows"_a = step.rows, "passing"_a = step.passing, "method"_a = name_of(step.method),
+                         "breadth"_a = step.breadth, "measured"_a = step.measured,
+                         "microseconds"_a = static_cast<double>(step.nanoseconds) / 1000));
+  }
+  return list;
+}
+
 void append_names(const IdNames* names, const Hit* hits, size_t count, std::vector<Id>& out) {
   for (size_t i = 0; i < count && names != nullptr; ++i) out.push_back(names->name_of(hits[i].rid));
 }
 
-py::tuple search_one(const View& view, const void* query, const SearchOptions& options, const IdNames* names) {
+py::tuple search_one(const View& view, const void* query, SearchOptions options, const IdNames* names, bool explain) {
   thread_local std::vector<Hit> hits;
+  std::vector<SearchStep> steps;
+  if (explain) options.steps = &steps;
   if (hits.size() < options.k) hits.resize(options.k);
   std::vector<Id> named;
   size_t found = 0;
@@ -91,7 +121,8 @@ py::tuple search_one(const View& view, const void* query, const SearchOptions& o
     ids.set(i, names != nullptr ? named[i] : Id{hits[i].id});
     distance[i] = hits[i].distance;
   }
-  return py::make_tuple(ids.take(), std::move(distances));
+  return py::make_tuple(ids.take(), std::move(distances), py::none(),
+                        explain ? py::object(explained(view, steps)) : py::none());
 }
 
 py::tuple search_many(const View& view, const VectorRows& queries, uint64_t columns, const SearchOptions& options,
@@ -122,7 +153,7 @@ py::tuple search_many(const View& view, const VectorRows& queries, uint64_t colu
       }
     }
   }
-  return py::make_tuple(ids.take(), std::move(distances), std::move(counts));
+  return py::make_tuple(ids.take(), std::move(distances), std::move(counts), py::none());
 }
 
 }  // namespace
@@ -136,10 +167,11 @@ std::optional<py::tuple> search(const View& view, const SearchArguments& argumen
   check_query(*rows, view.spec);
   options.k = static_cast<uint32_t>(std::min<uint64_t>({k, view.live, kMost}));
   if (!rows->single) {
+    if (arguments.explain) throw std::invalid_argument("explain= tells of a single query: this is a batch");
     const uint64_t columns = std::min(k, std::max(view.live, kWidestEmptyBatch));
     return search_many(view, *rows, columns, options, arguments.threads, arguments.names);
   }
-  return search_one(view, rows->data, options, arguments.names);
+  return search_one(view, rows->data, options, arguments.names, arguments.explain);
 }
 
 void warm(const View& view) {

@@ -21,12 +21,15 @@ struct SearchArguments {
   std::optional<float> recall;
   bool exact = false;
   int threads = 0;
+  std::optional<float> radius;
+  bool explain = false;
   const TieOrder* ties = nullptr;
   const IdNames* names = nullptr;  // null: ids are integers
   const char* refusal = nullptr;   // what a query that needs no conversion is refused with (ModelMismatchError)
 };
 
-// (ids, distances) of a 1-D query, (ids, distances, counts) of a 2-D one; None for a query that must be converted.
+// (ids, distances, counts, steps): counts are None of a 1-D query, and so are the steps unless they are to be
+// explained. None for a query that must be converted.
 std::optional<py::tuple> search(const View& view, const SearchArguments& arguments);
 
 // Reads and checks everything that a search of the view may touch. CorruptionError.

@@ -69,8 +69,9 @@ const char* refusal_of(const CollectionSpec& spec, const std::optional<py::bytes
 
 std::optional<py::tuple> search_snapshot(const PythonSnapshot& self, py::object query, py::object k,
                                          std::optional<int64_t> ef, std::optional<float> recall, bool exact,
-                                         std::optional<int> threads, const std::optional<py::bytes>& fingerprint) {
-  SearchArguments arguments{std::move(query), std::move(k), ef, recall, exact, threads.value_or(0)};
+                                         std::optional<int> threads, const std::optional<py::bytes>& fingerprint,
+                                         std::optional<float> radius, bool explain) {
+  SearchArguments arguments{std::move(query), std::move(k), ef, recall, exact, threads.value_or(0), radius, explain};
   arguments.refusal = refusal_of(*self.snapshot->spec, fingerprint);
   if (self.snapshot->records->id_kind == IdKind::kInt) return search(*self.snapshot->vectors, arguments);
   const StringIds ids(*self.snapshot->records);
@@ -325,7 +326,7 @@ A *ref* (uint64) names a record of this snapshot, and of no other; NO_REF stands
       .def("other", &other, "The same records with the second generation, if there is one.")
       .def("__len__", [](const PythonSnapshot& self) { return self.snapshot->records->live; })
       .def("search", &search_snapshot, "query"_a, "k"_a, "ef"_a, "recall"_a, "exact"_a, "threads"_a,
-           "fingerprint"_a = py::none(),
+           "fingerprint"_a = py::none(), "radius"_a = py::none(), "explain"_a = false,
            "As Index.search. Ids of kind \"str\" come as objects; empty slots of a batch are -1 or None.")
       .def("find", &find, "ids"_a, "The ref of each id, or NO_REF.")
       .def("contains", &contains, "id"_a)

@@ -1,4 +1,4 @@
-// From the top of a graph to the pool of the ef nearest rows, for parts and heads alike.
+// From the top of a graph to level 0 and to the pool of the ef nearest rows, for parts and heads alike.
 #pragma once
 
 #include <cstdint>
@@ -10,37 +10,45 @@
 
 namespace lamina {
 
+// Level 0.
+inline SealedLevel0 bottom(const Part& part) { return SealedLevel0(part); }
+inline HeadLevel bottom(const HeadGraph& graph) { return {graph, 0, graph.rows()}; }
+
+// The row of level 0 that the levels above lead to. `fresh` is scratch.
 template <class Scorer>
-void find_near(const Part& part, const Scorer& scorer, size_t ef, Walk& walk) {
+uint32_t descend_from_top(const Part& part, const Scorer& scorer, std::vector<uint32_t>& fresh) {
   uint32_t row = part.graph.entry;
   if (row >= part.rows) refuse_link(part, row, part.rows);
-  const size_t levels = part.graph.upper_counts.size();
-  if (levels > 0) {
-    uint32_t node = 0;
-    for (size_t level = levels; level > 0; --level) {
-      const SealedUpper upper(part, level);
-      if (node >= upper.rows()) upper.beyond(node);
-      node = descend(upper, scorer, node, walk.fresh);
-      row = upper.row(node);
-    }
+  uint32_t node = 0;
+  for (size_t level = part.graph.upper_counts.size(); level > 0; --level) {
+    const SealedUpper upper(part, level);
+    if (node >= upper.rows()) upper.beyond(node);
+    node = descend(upper, scorer, node, fresh);
+    row = upper.row(node);
   }
-  walk_level(SealedLevel0(part), scorer, row, ef, walk);
+  return row;
 }
 
 template <class Scorer>
-void find_near(const HeadGraph& graph, const Scorer& scorer, size_t ef, Walk& walk) {
+uint32_t descend_from_top(const HeadGraph& graph, const Scorer& scorer, std::vector<uint32_t>& fresh) {
   const HeadGraph::Entry entry = graph.entry();
   const uint32_t rows = graph.rows();  // after the entry: it is among them
   uint32_t row = entry.row;
   for (uint32_t level = entry.level; level > 0; --level) {
-    row = descend(HeadLevel(graph, level, rows), scorer, row, walk.fresh);
+    row = descend(HeadLevel(graph, level, rows), scorer, row, fresh);
   }
-  walk_level(HeadLevel(graph, 0, rows), scorer, row, ef, walk);
+  return row;
 }
 
-// Level 0 of a part or head, to follow chains of twins in.
-inline SealedLevel0 bottom(const Part& part) { return SealedLevel0(part); }
-inline HeadLevel bottom(const HeadGraph& graph) { return {graph, 0, graph.rows()}; }
+// Returns how many rows of level 0 were measured.
+template <class Graph, class Scorer>
+size_t find_near(const Graph& graph, const Scorer& scorer, size_t ef, Walk& walk) {
+  const uint32_t entry = descend_from_top(graph, scorer, walk.fresh);
+  return walk_level(bottom(graph), scorer, entry, ef, walk);
+}
+
+inline bool has_codes(const VectorSpec&, const Part& part) { return part.codes != nullptr; }
+inline bool has_codes(const VectorSpec& spec, const HeadGraph&) { return has_i8(spec); }
 
 // A query against one part or head: calls fn(scorer) with what this set is walked on. `coded` is scratch.
 template <class Fn>

@@ -1,7 +1,9 @@
 // The rows of a sealed part and those of a head, under one face for the code that searches both.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -25,6 +27,39 @@ struct Live {
   Live(const Bitmap& bitmap, uint32_t row_count) : deleted(bitmap.count() == 0 ? nullptr : &bitmap), rows(row_count) {}
   bool operator()(uint32_t row) const { return row < rows && (deleted == nullptr || !deleted->test(row)); }
   uint64_t count() const { return rows - (deleted == nullptr ? 0 : deleted->count()); }
+
+  // Those of the 64 rows from `first` on, bit r being row first + r. REQUIRES: first is a multiple of 64, below `rows`.
+  uint64_t word(uint32_t first) const {
+    const Bitmap::Words* chunk = deleted == nullptr ? nullptr : deleted->chunk(first / Bitmap::kChunkRows);
+    const uint64_t bits = chunk == nullptr ? ~uint64_t{0} : ~(*chunk)[first % Bitmap::kChunkRows / 64];
+    return rows - first >= 64 ? bits : bits & ((uint64_t{1} << (rows - first)) - 1);
+  }
+  // Calls fn(first, bits) for each 64 rows of which any is shown, ascending: time goes by what is shown, not by rows.
+  template <class Fn>
+  void for_each_word(Fn&& fn) const {
+    constexpr uint32_t kChunk = Bitmap::kChunkRows;
+    for (uint32_t begin = 0; begin < rows; begin += kChunk) {
+      const uint32_t end = begin + std::min(kChunk, rows - begin);
+      if (deleted != nullptr && deleted->count_in_chunk(begin / kChunk) == end - begin) continue;
+      for (uint32_t first = begin; first < end; first += 64) {
+        if (const uint64_t bits = word(first); bits != 0) fn(first, bits);
+      }
+    }
+  }
+  template <class Fn>
+  void for_each(Fn&& fn) const {
+    for_each_word([&](uint32_t first, uint64_t bits) {
+      for (; bits != 0; bits &= bits - 1) fn(first + static_cast<uint32_t>(std::countr_zero(bits)));
+    });
+  }
+  // The first from `row` on; kNoRow if there is none.
+  uint32_t next(uint32_t row) const {
+    for (uint32_t first = row / 64 * 64; first < rows; first += 64) {
+      const uint64_t bits = word(first) & (first < row ? ~uint64_t{0} << (row - first) : ~uint64_t{0});
+      if (bits != 0) return first + static_cast<uint32_t>(std::countr_zero(bits));
+    }
+    return kNoRow;
+  }
 };
 
 // A sealed part. A view over it: cheap to make, outlived by the part.

@@ -2,11 +2,14 @@
 // exact one.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <span>
 
 #include "codes/exact.h"
+#include "index/pool.h"
 #include "index/rows.h"
 #include "index/top_k.h"
 
@@ -37,18 +40,46 @@ void measure(const Rows& rows, const ExactQuery& query, std::span<const uint32_t
 // Offers every live row to each query's `top`. Rows go by in blocks that stay in cache for all of the queries.
 template <class Rows>
 void scan(const Rows& rows, const Live& live, std::span<const ExactQuery> queries, std::span<TopK> tops) {
-  constexpr uint32_t kBlock = 64;
-  std::array<uint32_t, kBlock> chosen;
-  for (uint32_t first = 0; first < live.rows;) {
-    const uint32_t count = std::min(kBlock, live.rows - first);
-    size_t n = 0;
-    for (uint32_t row = first; row < first + count; ++row) {
-      if (live(row)) chosen[n++] = row;
-    }
-    if (n != 0) rows.check(first, count);
+  constexpr size_t kBlock = 64;
+  std::array<uint32_t, 2 * kBlock> chosen;
+  size_t n = 0;
+  const auto measure_chosen = [&] {
     for (size_t q = 0; q < queries.size(); ++q) measure(rows, queries[q], {chosen.data(), n}, tops[q]);
-    first += count;
-  }
+    n = 0;
+  };
+  live.for_each_word([&](uint32_t first, uint64_t bits) {
+    const auto skipped = static_cast<uint32_t>(std::countr_zero(bits));
+    rows.check(first + skipped, 64 - static_cast<uint32_t>(std::countl_zero(bits)) - skipped);
+    for (; bits != 0; bits &= bits - 1) chosen[n++] = first + static_cast<uint32_t>(std::countr_zero(bits));
+    if (n >= kBlock) measure_chosen();
+  });
+  measure_chosen();
+}
+
+// Puts the live rows that are nearest by code into the pool, as many as it has room for.
+template <class Scorer>
+void scan_codes(const Live& live, const Scorer& scorer, Pool& pool) {
+  constexpr size_t kBlock = 32;
+  std::array<uint32_t, kBlock + 64 + 3> chosen;
+  size_t n = 0;
+  const auto measure_chosen = [&] {
+    if (n == 0) return;
+    std::fill_n(chosen.data() + n, 3, chosen[n - 1]);
+    for (size_t i = 0; i < n; i += 4) {
+      uint32_t keys[4];
+      scorer.keys4(chosen.data() + i, keys);
+      for (size_t j = 0; j < std::min<size_t>(4, n - i); ++j) pool.insert(keys[j], chosen[i + j]);
+    }
+    n = 0;
+  };
+  live.for_each_word([&](uint32_t first, uint64_t bits) {
+    for (; bits != 0; bits &= bits - 1) {
+      chosen[n] = first + static_cast<uint32_t>(std::countr_zero(bits));
+      scorer.prefetch(chosen[n++]);
+    }
+    if (n >= kBlock) measure_chosen();
+  });
+  measure_chosen();
 }
 
 }  // namespace lamina

@@ -16,7 +16,8 @@ namespace lamina {
 struct Walk {
   Visited visited;
   Pool pool;
-  std::vector<uint32_t> fresh;  // neighbours met for the first time
+  std::vector<uint32_t> fresh;    // neighbours met for the first time
+  std::vector<uint32_t> bridges;  // neighbours to be stepped over
 
   // A row that was met from its double, and is not in the pool.
   struct Twin {
@@ -25,6 +26,40 @@ struct Walk {
   };
   std::vector<Twin> twins;
 };
+
+// Measures the first `n` of walk.fresh, neighbours of `from`, whose key is `key`, and puts them into the pool.
+// REQUIRES: there is room for three more.
+template <class Level, class Scorer>
+[[gnu::always_inline]] inline void take_fresh(const Level& level, const Scorer& scorer, uint32_t from, uint32_t key,
+                                              size_t n, Walk& walk) {
+  uint32_t* const fresh = walk.fresh.data();
+  uint32_t keys[4];
+  if (n == 0) return;
+  std::fill_n(fresh + n, 3, fresh[n - 1]);
+  for (size_t i = 0; i < n; i += 4) {
+    scorer.keys4(fresh + i, keys);
+    const size_t four = std::min<size_t>(4, n - i);
+    for (size_t j = 0; j < four; ++j) {
+      if (keys[j] == key && scorer.same(from, fresh[i + j])) {
+        walk.twins.push_back({from, fresh[i + j]});
+      } else if (walk.pool.insert(keys[j], fresh[i + j])) {
+        level.prefetch(fresh[i + j]);
+      }
+    }
+  }
+}
+
+// Measures the rows that a walk begins with.
+template <class Scorer>
+void take_entries(const Scorer& scorer, std::span<const uint32_t> entries, Walk& walk) {
+  for (const uint32_t entry : entries) {
+    if (!walk.visited.enter(entry)) continue;
+    const uint32_t rows[4] = {entry, entry, entry, entry};
+    uint32_t keys[4];
+    scorer.keys4(rows, keys);
+    walk.pool.insert(keys[0], entry);
+  }
+}
 
 // Best-first search of one level from `entries` with breadth `ef`:
 //
@@ -39,22 +74,17 @@ struct Walk {
 // chain on the first of them, which alone is in the pool: each names the next in its first slot (see Linker).
 //
 // `Level` is list(row), slots(), load(slot), rows() (all in it are below) and beyond(row) (for one that is not).
-// The result is walk.pool, and in walk.twins the beginnings of chains.
+// The result is walk.pool, and in walk.twins the beginnings of chains. Returns how many rows were measured.
 template <class Level, class Scorer>
-void walk_level(const Level& level, const Scorer& scorer, std::span<const uint32_t> entries, size_t ef, Walk& walk) {
+size_t walk_level(const Level& level, const Scorer& scorer, std::span<const uint32_t> entries, size_t ef, Walk& walk) {
   walk.visited.reset(level.rows());
   walk.pool.reset(ef);
   walk.twins.clear();
   walk.fresh.resize(level.slots() + 4);
   uint32_t* const fresh = walk.fresh.data();
-  uint32_t keys[4];
 
-  for (const uint32_t entry : entries) {
-    if (!walk.visited.enter(entry)) continue;
-    std::fill_n(fresh, 4, entry);
-    scorer.keys4(fresh, keys);
-    walk.pool.insert(keys[0], entry);
-  }
+  take_entries(scorer, entries, walk);
+  size_t measured = entries.size();
   while (walk.pool.has_next()) {
     const uint32_t key = walk.pool.next_key();
     const uint32_t from = walk.pool.pop();
@@ -72,25 +102,15 @@ void walk_level(const Level& level, const Scorer& scorer, std::span<const uint32
       scorer.prefetch(row);
       fresh[n++] = row;
     }
-    if (n == 0) continue;
-    std::fill_n(fresh + n, 3, fresh[n - 1]);
-    for (size_t i = 0; i < n; i += 4) {
-      scorer.keys4(fresh + i, keys);
-      const size_t four = std::min<size_t>(4, n - i);
-      for (size_t j = 0; j < four; ++j) {
-        if (keys[j] == key && scorer.same(from, fresh[i + j])) {
-          walk.twins.push_back({from, fresh[i + j]});
-        } else if (walk.pool.insert(keys[j], fresh[i + j])) {
-          level.prefetch(fresh[i + j]);
-        }
-      }
-    }
+    measured += n;
+    take_fresh(level, scorer, from, key, n, walk);
   }
+  return measured;
 }
 
 template <class Level, class Scorer>
-void walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t ef, Walk& walk) {
-  walk_level(level, scorer, std::span(&entry, 1), ef, walk);
+size_t walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t ef, Walk& walk) {
+  return walk_level(level, scorer, std::span(&entry, 1), ef, walk);
 }
 
 // Calls visit(row) for the twins that hang on `row` in a walk's result, until it returns false.

@@ -13,9 +13,10 @@ namespace lamina {
 // Reusable: reset() allocates only when k has grown. One thread.
 class TopK {
  public:
-  void reset(size_t k, const TieOrder* ties) {
+  void reset(size_t k, const TieOrder* ties, float radius = std::numeric_limits<float>::infinity()) {
     k_ = k;
     ties_ = ties;
+    radius_ = radius;
     heap_.clear();
     heap_.reserve(k);
   }
@@ -24,8 +25,9 @@ class TopK {
   size_t size() const { return heap_.size(); }
 
   // A hit farther than this cannot get in; one as far away may, by the tie order.
-  float bound() const { return full() ? heap_.front().distance : std::numeric_limits<float>::infinity(); }
+  float bound() const { return full() ? heap_.front().distance : radius_; }
 
+  // REQUIRES: hit.distance <= bound().
   void offer(const Hit& hit) {
     const auto order = [this](const Hit& a, const Hit& b) { return before(a, b); };
     if (full()) {
@@ -56,6 +58,7 @@ class TopK {
 
   size_t k_ = 0;
   const TieOrder* ties_ = nullptr;
+  float radius_ = 0;
   std::vector<Hit> heap_;  // the farthest in front
 };
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -31,15 +32,36 @@ struct TieOrder {
   virtual bool before(uint64_t rid_a, uint64_t rid_b) const = 0;
 };
 
+// One step of a search: what was done in one part, or in the head. A step that did not find enough has another after
+// it.
+struct SearchStep {
+  enum class Method : uint8_t {
+    kScan,         // every row that may be returned, on stored vectors
+    kScanCodes,    // the same on codes; the nearest again on stored vectors
+    kWalk,         // the graph, all rows alike; those that may not be returned are dropped
+    kWalkPassing,  // the graph, stepping over rows that may not be returned
+  };
+  Method method;
+  uint32_t part;  // the number of parts for the head
+  uint32_t rows;
+  uint64_t passing;   // rows that may be returned
+  uint32_t breadth;   // 0 for a scan
+  uint64_t measured;  // rows that were compared with the query
+  int64_t nanoseconds;
+};
+
 struct SearchOptions {
   uint32_t k = 10;
   uint32_t ef = 0;  // breadth; 0: whatever each part measured for `recall`
   float recall = 0.95F;
   bool exact = false;
-  const TieOrder* ties = nullptr;  // null: by integer id, which stands in Hit::id
+  float radius = std::numeric_limits<float>::infinity();  // no hit is farther
+  const TieOrder* ties = nullptr;                         // null: by integer id, which stands in Hit::id
+  std::vector<SearchStep>* steps = nullptr;               // each step of a single search is added; null: not told
 };
 
-// One consistent state. Immutable, cheap to hold; keeps its parts alive.
+// One consistent state. Immutable, cheap to hold; keeps its parts alive. A filter makes a narrower one: rows that do
+// not pass are deleted in it.
 struct View {
   struct SealedPart {
     std::shared_ptr<const Part> part;
@@ -57,9 +79,9 @@ struct View {
     uint32_t row;
   };
 
-  // The k nearest live rows, ascending by (distance, tie order); fewer only when fewer live. `query` is dim float32
-  // (dim/8 bytes for kHamming), finite. Writes at most k hits to `out`, returns how many. Allocates nothing after
-  // the first call of a thread. Throws CorruptionError.
+  // The k nearest live rows, ascending by (distance, tie order); fewer only when fewer live within the radius. `query`
+  // is dim float32 (dim/8 bytes for kHamming), finite. Writes at most k hits to `out`, returns how many. Allocates
+  // nothing after the first call of a thread. Throws CorruptionError.
   size_t search(const void* query, const SearchOptions& options, Hit* out) const;
   // `queries` rows of query bytes back to back; hits of query i start at out + i*k. threads 0: all of the machine.
   void search_batch(const void* queries, size_t count, const SearchOptions& options, int threads, Hit* out,

@@ -25,6 +25,7 @@ class Visited {
     dirty_.resize(blocks);
   }
 
+  bool is_new(uint32_t row) const { return (words_[row >> 6] >> (row & 63) & 1) == 0; }
   // Whether `row` is new; it is not any more.
   bool enter(uint32_t row) {
     uint64_t& word = words_[row >> 6];

@@ -30,6 +30,7 @@ from lamina.errors import (
     StorageError,
 )
 from lamina.hits import BatchHits, Hit, Hits
+from lamina.id_filter import IdFilter
 from lamina.index import Index
 from lamina.neighbours import KnnGraph, Pairs
 
@@ -68,6 +69,7 @@ __all__ = [
     "Gate",
     "Hit",
     "Hits",
+    "IdFilter",
     "Index",
     "InvalidVectorError",
     "KnnGraph",

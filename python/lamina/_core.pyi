@@ -47,11 +47,20 @@ class Index:
     def add(self, vectors: NDArray[Any], ids: NDArray[np.int64] | None) -> NDArray[np.int64]:
         """Returns the ids. DuplicateIdError, DimensionMismatchError, InvalidVectorError; nothing was added then."""
     def search(
-        self, query: object, k: int, ef: int | None, recall: float | None, exact: bool, threads: int | None
+        self,
+        query: object,
+        k: int,
+        ef: int | None,
+        recall: float | None,
+        exact: bool,
+        threads: int | None,
+        radius: float | None = None,
+        explain: bool = False,
+        filter: IdFilter | None = None,
     ) -> Found | None:
-        """(ids, distances) of a 1-D query; (ids (q, k), distances (q, k), counts (q,)) of a 2-D one.
+        """(ids, distances, None, steps) of a 1-D query; (ids (q, k), distances (q, k), counts (q,), None) of a 2-D one.
 
-        None where the query is no C-contiguous array of the right dtype: convert it, and ask again."""
+        steps: a dict of each if explain, else None. None where the query is no C-contiguous array of the right dtype: convert it, and ask again."""
     def delete(self, ids: NDArray[np.int64]) -> int: ...
     def get(self, ids: NDArray[np.int64]) -> NDArray[Any]:
         """float32 (n, dim), or uint8 (n, dim / 8); NotFoundError names the first id that is not there."""
@@ -63,6 +72,12 @@ class Index:
     def open(path: str, verify: bool, threads: int) -> Index: ...
     def warm(self) -> None: ...
     def stats(self) -> dict[str, Any]: ...
+    def __len__(self) -> int: ...
+
+class IdFilter:
+    """Ids that a search may return. Keeps what they are in the state of an index that it was last used with."""
+
+    def __init__(self, ids: NDArray[np.int64]) -> None: ...
     def __len__(self) -> int: ...
 
 class WriteOp:
@@ -219,6 +234,8 @@ class Snapshot:
         exact: bool,
         threads: int | None,
         fingerprint: bytes | None = None,
+        radius: float | None = None,
+        explain: bool = False,
     ) -> Found | None:
         """As Index.search. Ids of kind "str" come as an object array; empty slots of a batch are -1 or None.
 

@@ -47,7 +47,7 @@ def text(name: str, value: Any) -> str:
     return value
 
 
-def refused_search(error: TypeError, k: Any, ef: Any, recall: Any, exact: Any) -> TypeError:
+def refused_search(error: TypeError, k: Any, ef: Any, recall: Any, exact: Any, radius: Any, explain: Any) -> TypeError:
     """What is wrong with these arguments of a search, or the error itself if nothing is. Asked once it was refused."""
     try:
         whole("k", k, -(2**63))
@@ -55,8 +55,11 @@ def refused_search(error: TypeError, k: Any, ef: Any, recall: Any, exact: Any) -
             whole("ef", ef, -(2**63))
         if recall is not None and (isinstance(recall, bool) or not hasattr(recall, "__float__")):
             raise TypeError(f"recall is {recall!r}; it is a number above 0 and up to 1")
-        if not isinstance(exact, bool):
-            raise TypeError(f"exact is {exact!r}; it is True or False")
+        if radius is not None and (isinstance(radius, bool) or not hasattr(radius, "__float__")):
+            raise TypeError(f"radius is {radius!r}; it is a distance")
+        for name, value in {"exact": exact, "explain": explain}.items():
+            if not isinstance(value, bool):
+                raise TypeError(f"{name} is {value!r}; it is True or False")
     except TypeError as named:
         return named
     return error

@@ -109,10 +109,12 @@ class Collection(Reader, Writer[WriteResult]):
         filter: Any = None,
         ef: int | None = None,
         recall: float | None = None,
+        radius: float | None = None,
         exact: bool = False,
         include: Iterable[str] = (),
         model: Model | None = None,
         threads: int | None = None,
+        explain: bool = False,
         **verbs: Unpack[Verbs],
     ) -> Hits | BatchHits:
         """The `k` records nearest to each query, nearest first.
@@ -125,6 +127,7 @@ class Collection(Reader, Writer[WriteResult]):
             ef: breadth of the search: larger finds more of the true neighbours, and takes longer.
             recall: let the index choose `ef` for this share of the true neighbours, from what it measured on itself.
                 Neither: `recall=0.95`. Both: ValueError.
+            radius: no hit is farther than this, in the unit of the distances.
             exact: compare with every vector.
             include: what to fetch inside this call: "metadata", or single columns as "metadata.year", "content",
                 "vectors". Else it is fetched on first use.
@@ -138,6 +141,7 @@ class Collection(Reader, Writer[WriteResult]):
                 Records without a value are a group too.
             diversity: from 0, the nearest, to 1: of the 4 · k nearest, k that are also unlike each other, by maximal
                 marginal relevance (Carbonell and Goldstein 1998, whose λ is 1 − diversity).
+            explain: note in `plan` of the hits what was done in each part, and how long it took. Of a single query.
 
         However many are excluded or of one group, `k` are found as long as there are as many.
 
@@ -151,10 +155,12 @@ class Collection(Reader, Writer[WriteResult]):
             filter=filter,
             ef=ef,
             recall=recall,
+            radius=radius,
             exact=exact,
             include=include,
             model=model,
             threads=threads,
+            explain=explain,
             **verbs,
         )
 

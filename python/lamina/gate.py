@@ -99,7 +99,8 @@ class Answers:
     @classmethod
     def of(cls, core: _core.Snapshot, queries: NDArray[Any], k: int, exact: bool) -> Answers:
         found: Any = core.search(queries, k, None, None, exact, None, core.fingerprint)
-        return cls([ids[:count].tolist() for ids, _, count in zip(*found, strict=True)])
+        ids, _, counts, _ = found
+        return cls([row[:count].tolist() for row, count in zip(ids, counts, strict=True)])
 
 
 def evaluate(

@@ -45,18 +45,28 @@ class Hits(Sequence[Hit]):
     """The nearest records of one query, nearest first: a sequence of `Hit`.
 
     Attributes: `ids` `(m,)`, int64 or objects (str), and `distances` `(m,)` float32, ascending; `m` is at most `k`.
+    `plan` is None, or, where the search was asked to `explain`, a list of what it did: for each step a dict of `part`
+    (its number, or "head"), `rows`, `passing` (rows that may be returned), `method` ("scan", "scan codes", "walk",
+    "walk passing"), `breadth`, `measured` (rows compared with the query) and `microseconds`.
     """
 
-    __slots__ = ("_fetched", "_metric", "_source", "distances", "ids")
+    __slots__ = ("_fetched", "_metric", "_source", "distances", "ids", "plan")
 
     ids: NDArray[Any]
     distances: NDArray[np.float32]
+    plan: list[dict[str, Any]] | None
 
     def __init__(
-        self, ids: NDArray[Any], distances: NDArray[np.float32], metric: str, source: HitSource | None = None
+        self,
+        ids: NDArray[Any],
+        distances: NDArray[np.float32],
+        metric: str,
+        source: HitSource | None = None,
+        plan: list[dict[str, Any]] | None = None,
     ) -> None:
         self.ids = ids
         self.distances = distances
+        self.plan = plan
         self._metric = metric
         self._source = source
         self._fetched: dict[str, Any] | None = None
@@ -103,7 +113,7 @@ class Hits(Sequence[Hit]):
     def __getitem__(self, index: slice) -> Hits: ...
     def __getitem__(self, index: int | slice) -> Hit | Hits:
         if isinstance(index, slice):
-            part = Hits(self.ids[index], self.distances[index], self._metric, self._source)
+            part = Hits(self.ids[index], self.distances[index], self._metric, self._source, self.plan)
             if self._fetched is not None:
                 part._fetched = {field: values[index] for field, values in self._fetched.items()}
             return part
@@ -261,9 +271,10 @@ class BatchHits(Sequence[Hits]):
 def hits_of(found: tuple[Any, ...] | None, metric: str, source: HitSource | None = None) -> Hits | BatchHits:
     """The answer of a core search: of one query, or with the counts of several."""
     assert found is not None  # the query had been converted
-    if len(found) == 2:
-        return Hits(found[0], found[1], metric, source)
-    return BatchHits(found[0], found[1], found[2], metric, source)
+    ids, distances, counts, plan = found
+    if counts is None:
+        return Hits(ids, distances, metric, source, plan)
+    return BatchHits(ids, distances, counts, metric, source)
 
 
 def scores_of(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from lamina import _core, vectors
 from lamina.arguments import refused_search, text, threads_or_none, whole
 from lamina.errors import StorageError
 from lamina.hits import BatchHits, Hits, hits_of
+from lamina.id_filter import IdFilter
 from lamina.neighbours import Neighbours, Rows
 
 if TYPE_CHECKING:
@@ -135,8 +136,11 @@ class Index(Neighbours):
         *,
         ef: int | None = None,
         recall: float | None = None,
+        filter: IdFilter | Any = None,
+        radius: float | None = None,
         exact: bool = False,
         threads: int | None = None,
+        explain: bool = False,
     ) -> Hits | BatchHits:
         """The `k` nearest rows, nearest first, equal distances by id; fewer only when fewer are there.
 
@@ -146,21 +150,26 @@ class Index(Neighbours):
             ef: breadth of the search, in rows: wider finds more and takes longer.
             recall: the share of the true nearest to aim at, above 0 and up to 1: the index picks `ef` by what it
                 measured on itself in `optimize`. 0.95 where neither is given; giving both is `ValueError`.
+            filter: the ids that may be returned: an `IdFilter`, or what makes one.
+            radius: no hit is farther than this, in the unit of the distances.
             exact: compare with every row.
             threads: for a batch; None: those of the index.
+            explain: note in `plan` of the hits what was done in each part, and how long it took. Of a single query.
 
         Raises `DimensionMismatchError`, `InvalidVectorError` for NaN and infinity, `CorruptionError` where an opened
         file is damaged, `TypeError` and `ValueError` for what is no such array or value.
         """
         if threads is not None:
             threads = threads_or_none(threads)
+        if filter is not None:
+            filter = (filter if isinstance(filter, IdFilter) else IdFilter(filter))._core
         try:
-            found = self._core.search(query, k, ef, recall, exact, threads)
+            found = self._core.search(query, k, ef, recall, exact, threads, radius, explain, filter)
             if found is None:
                 query = _as_queries(query, self._core.dim, self._metric)
-                found = self._core.search(query, k, ef, recall, exact, threads)
+                found = self._core.search(query, k, ef, recall, exact, threads, radius, explain, filter)
         except TypeError as error:
-            raise refused_search(error, k, ef, recall, exact) from None
+            raise refused_search(error, k, ef, recall, exact, radius, explain) from None
         return hits_of(found, self._metric)
 
     def delete(self, ids: Any) -> int:

@@ -79,18 +79,21 @@ class Snapshot(Neighbours):
         filter: Any = None,
         ef: int | None = None,
         recall: float | None = None,
+        radius: float | None = None,
         exact: bool = False,
         include: Iterable[str] = (),
         model: Model | None = None,
         threads: int | None = None,
+        explain: bool = False,
         **verbs: Unpack[Verbs],
     ) -> Hits | BatchHits:
         """The `k` nearest records of each query. See `Collection.search`."""
         if verbs or query is None:
             from lamina.verbs import search
 
-            breadth = {"ef": ef, "recall": recall, "exact": exact, "threads": threads}
-            return search(self, query, k, verbs, {"filter": filter, "include": include, "model": model, **breadth})
+            options: dict[str, Any] = {"ef": ef, "recall": recall, "radius": radius, "exact": exact, "threads": threads}
+            options |= {"filter": filter, "include": include, "model": model, "explain": explain}
+            return search(self, query, k, verbs, options)
         core = self._core if filter is None else self._passing(filter)
         fingerprint = None
         if model is not None or type(query) is TaggedVectors:
@@ -98,16 +101,16 @@ class Snapshot(Neighbours):
         if threads is not None:
             threads = threads_or_none(threads)
         try:
-            found = core.search(query, k, ef, recall, exact, threads, fingerprint)
+            found = core.search(query, k, ef, recall, exact, threads, fingerprint, radius, explain)
             if found is None:
                 if is_text(query):
                     query, fingerprint = self._embedded(query), core.fingerprint
                 queries = as_queries(query, core.dim, core.metric)
-                found = core.search(queries, k, ef, recall, exact, threads, fingerprint)
+                found = core.search(queries, k, ef, recall, exact, threads, fingerprint, radius, explain)
         except ModelMismatchError:
             raise unnamed(self.model, doing="search", collection=self.name) from None
         except TypeError as error:
-            raise refused_search(error, k, ef, recall, exact) from None
+            raise refused_search(error, k, ef, recall, exact, radius, explain) from None
         hits = hits_of(found, core.metric, self)
         if include:
             from lamina.records import FIELDS, included

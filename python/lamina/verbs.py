@@ -74,6 +74,8 @@ def search(snapshot: Snapshot, query: Any, k: int, verbs: Verbs, options: dict[s
     """`Snapshot.search` with verbs; `options` are its other arguments."""
     k, wanted = whole("k", k, 1, 2**31 - 1), Wanted.of(snapshot, verbs)
     include, model = options.pop("include"), options.pop("model")
+    if options.pop("explain"):
+        raise ValueError("explain= tells of one search for what is nearest, and these verbs take several")
     if query is None and wanted.like is None:
         raise TypeError("search needs a query, or like=: the ids of examples")
     vectors = None

@@ -281,6 +281,7 @@ def test_what_is_refused(docs: lamina.Collection, vectors: Floats) -> None:
         ({"nonsense": 3}, TypeError, "unexpected keyword argument 'nonsense'"),
         ({"group_by": "nope"}, NotFoundError, "no such metadata column"),
         ({"group_limit": 2}, ValueError, "group_by="),
+        ({"group_by": "kind", "explain": True}, ValueError, "explain="),
         ({"group_by": "kind", "group_limit": 0}, ValueError, "group_limit"),
         ({"diversity": 1.5}, ValueError, "diversity"),
         ({"diversity": float("nan")}, ValueError, "diversity"),

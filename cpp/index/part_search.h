@@ -1,0 +1,240 @@
+// One query in one part of a view, or in its head: how it is searched, and when it has been searched enough.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <vector>
+
+#include "index/find_near.h"
+#include "index/passing_walk.h"
+#include "index/scan.h"
+
+namespace lamina {
+
+// What a thread needs for a search, kept from one to the next.
+struct Scratch {
+  static constexpr size_t kGroup = 16;  // queries that share the rows in cache during an exact batch
+
+  std::array<ExactQuery, kGroup> queries;
+  std::array<TopK, kGroup> tops;
+  TopK probe;
+  I8Query coded;
+  Walk walk;
+  std::vector<uint32_t> chosen;
+};
+
+// The search of the first of mine.queries for the first of mine.tops, which may hold hits of other parts. `graph` is
+// null where there is none. Scans what passes where that is expected to cost less than a walk does.
+template <class Rows, class Graph>
+class PartSearch {
+ public:
+  PartSearch(const View& view, size_t part, const Rows& rows, const Live& live, const Graph* graph,
+             const SearchOptions& options, Scratch& mine)
+      : view_(view),
+        part_(part),
+        rows_(rows),
+        live_(live),
+        graph_(graph),
+        options_(options),
+        mine_(mine),
+        count_(live.count()),
+        wanted_(std::min<uint64_t>(options.k, count_)) {}
+
+  void run() {
+    if (count_ == 0) return;
+    if (!options_.exact && graph_ != nullptr && (walk() || scan_codes())) return;
+    step(Method::kScan, 0, [&] {
+      scan(rows_, live_, {mine_.queries.data(), 1}, {mine_.tops.data(), 1});
+      return count_;
+    });
+  }
+
+ private:
+  using Method = SearchStep::Method;
+
+  static constexpr size_t kTwinShare = 8;   // so many times the rows to rank may be looked at where many have one code
+  static constexpr size_t kNarrowest = 8;   // the breadth that a walk begins with where hardly any of the nearest are
+  static constexpr uint64_t kFewRows = 64;  // are as soon measured on their vectors as on their codes
+
+  // A walk costs what scanning so many rows does, for each row of its breadth: without, and with stepping over others,
+  // where the rows are scanned on codes. Measured: see bench/README.md.
+  static constexpr uint64_t kStep = 8;
+  static constexpr uint64_t kStepOver = 200;
+
+  // Calls fn, which does one step and returns how many rows it measured.
+  template <class Fn>
+  void step(Method method, size_t breadth, Fn&& fn) {
+    if (options_.steps == nullptr) {
+      fn();
+      return;
+    }
+    using Clock = std::chrono::steady_clock;
+    const auto began = Clock::now();
+    const uint64_t measured = fn();
+    const std::chrono::nanoseconds took = Clock::now() - began;
+    options_.steps->push_back({method, static_cast<uint32_t>(part_), live_.rows, count_, static_cast<uint32_t>(breadth),
+                               measured, took.count()});
+  }
+
+  // How many of the nearest by code are measured on their stored vectors.
+  size_t rank_count() const { return std::max(2 * wanted_, wanted_ + 16); }
+
+  static uint32_t measured_breadth(const Part& part, const SearchOptions& options) {
+    return part.calibration.ef_for(options.recall, options.k);
+  }
+  static uint32_t measured_breadth(const HeadGraph&, const SearchOptions& options) {
+    return Calibration{}.ef_for(options.recall, options.k);
+  }
+
+  size_t asked_breadth() const {
+    return std::max<size_t>(options_.ef != 0 ? options_.ef : measured_breadth(*graph_, options_), wanted_);
+  }
+
+  // How broad the first walk is: as asked, but where k hits of larger parts are there already, as broad as twice this
+  // part's share of the rows.
+  size_t first_breadth(size_t ef) const {
+    if (!mine_.tops[0].full()) return ef;
+    return std::min(ef, std::max(kNarrowest, static_cast<size_t>(2 * ef * count_ / view_.live)));
+  }
+
+  // Whether most rows do not pass, so that they are stepped over rather than dropped in the end.
+  bool steps_over() const { return count_ < live_.rows / 4 * 3; }
+
+  // The capacity of a pool of all rows that is to hold `breadth` that pass.
+  size_t capacity(size_t breadth) const { return (breadth * live_.rows + count_ - 1) / count_; }
+
+  bool scan_is_as_cheap(size_t breadth) const {
+    const bool dear = steps_over() && has_codes(view_.spec, *graph_);
+    return (dear ? breadth * kStepOver : capacity(breadth) * kStep) >= count_;
+  }
+
+  // Whether a walk has found what there is to find here. It grows where rows that pass lie thin, until it holds what it
+  // was to hold, or a scan is as cheap. It grows too where it was narrow, and found many of the nearest.
+  bool walk() {
+    const size_t ef = asked_breadth();
+    size_t broad = first_breadth(ef);
+    for (size_t spread = 1; !scan_is_as_cheap(broad * spread);) {
+      const size_t met = steps_over() ? walk_over(broad * spread) : walk_all(capacity(broad * spread));
+      const bool has_all = !mine_.walk.pool.has_next() && mine_.walk.pool.size() < mine_.walk.pool.capacity();
+      const size_t least = std::min(wanted_, broad);
+      // What passes lies elsewhere; or the rest cannot be reached, from one island of several.
+      if (astray_ || (has_all && met < (steps_over() ? std::min<size_t>(broad, count_) : least))) return false;
+      if (met < least || (met < broad * 3 / 4 && !has_all)) {
+        spread *= 2;
+      } else if (broad < ef && !has_all && !reaches_beyond()) {
+        broad = std::min(2 * broad, ef);
+      } else {
+        rank();
+        return true;
+      }
+    }
+    return false;
+  }
+
+  size_t walk_all(size_t capacity) {
+    return choose(Method::kWalk, capacity, rank_count(),
+                  [&](const auto& scorer) { return find_near(*graph_, scorer, capacity, mine_.walk); });
+  }
+
+  // A graph without most of its rows has fewer links to follow: it takes a walk that is a quarter broader.
+  size_t walk_over(size_t breadth) {
+    breadth += breadth / 4;
+    return choose(Method::kWalkPassing, breadth, rank_count(), [&](const auto& scorer) {
+      const uint32_t entry = descend_from_top(*graph_, scorer, mine_.walk.fresh);
+      const PassingWalk done = walk_passing(bottom(*graph_), scorer, entry, live_, breadth, mine_.walk);
+      astray_ = done.astray;
+      return done.measured;
+    });
+  }
+
+  // Whether the codes told the nearest rows apart. Not asked where the breadth is all there is: then the answer is
+  // exact.
+  bool scan_codes() {
+    if (!has_codes(view_.spec, *graph_) || count_ <= kFewRows || asked_breadth() >= count_) return false;
+    // Of many rows many may lie as near as the codes can tell.
+    const size_t more = std::min<uint64_t>(count_ / 64, 512);
+    choose(Method::kScanCodes, 0, rank_count() + more, [&](const auto& scorer) {
+      mine_.walk.pool.reset(rank_count() + more);
+      mine_.walk.twins.clear();
+      lamina::scan_codes(live_, scorer, mine_.walk.pool);
+      return count_;
+    });
+    const Pool& pool = mine_.walk.pool;
+    if (pool.size() == pool.capacity() && pool.key(wanted_ - 1) == pool.key(pool.size() - 1)) return false;
+    rank();
+    return true;
+  }
+
+  // One step: puts rows into the pool by fill(scorer), which returns how many it measured, and the nearest live ones of
+  // these into mine.chosen: `most`, and those that only the stored vectors tell from them. Returns how many live ones
+  // were met, those of the chosen at least.
+  template <class Fill>
+  size_t choose(Method method, size_t breadth, size_t most, Fill&& fill) {
+    size_t met = 0;
+    mine_.chosen.clear();
+    step(method, breadth, [&] {
+      uint64_t measured = 0;
+      with_scorer(view_.spec, *graph_, rows_, mine_.queries[0], mine_.coded, [&](const auto& scorer) {
+        measured = fill(scorer);
+        met = choose_from_pool(scorer, most);
+      });
+      return measured;
+    });
+    return met;
+  }
+
+  template <class Scorer>
+  size_t choose_from_pool(const Scorer& scorer, size_t most) {
+    const auto level = bottom(*graph_);
+    size_t met = 0;
+    const bool twice = steps_over() && !mine_.walk.twins.empty();  // a chain may have been come to at two places
+    const auto take = [&](uint32_t row, size_t limit) {
+      if (!live_(row)) return;
+      if (twice && std::find(mine_.chosen.begin(), mine_.chosen.end(), row) != mine_.chosen.end()) return;
+      ++met;
+      if (mine_.chosen.size() < limit) mine_.chosen.push_back(row);
+    };
+    for (size_t i = 0; i < mine_.walk.pool.size(); ++i) {
+      const uint32_t row = mine_.walk.pool.row(i);
+      take(row, most);
+      for_each_twin(level, scorer, row, mine_.walk, [&](uint32_t twin) {
+        take(twin, most * kTwinShare);
+        return mine_.chosen.size() < most * kTwinShare;
+      });
+    }
+    return met;
+  }
+
+  // Whether what lies in the middle of what a walk has chosen is farther than all of the nearest found elsewhere: then
+  // a broader one would hardly find more of them.
+  bool reaches_beyond() {
+    const uint32_t middle = mine_.chosen[mine_.chosen.size() / 2];
+    rows_.check(middle, 1);
+    mine_.probe.reset(1, nullptr);
+    measure(rows_, mine_.queries[0], {&middle, 1}, mine_.probe);
+    return mine_.probe.bound() > mine_.tops[0].bound();
+  }
+
+  // Offers the chosen at their distances on stored vectors.
+  void rank() {
+    for (const uint32_t row : mine_.chosen) {
+      rows_.check(row, 1);
+      prefetch(rows_.vector(row), rows_.vector_bytes());
+    }
+    measure(rows_, mine_.queries[0], mine_.chosen, mine_.tops[0]);
+  }
+
+  const View& view_;
+  const size_t part_;
+  const Rows& rows_;
+  const Live& live_;
+  const Graph* const graph_;
+  const SearchOptions& options_;
+  Scratch& mine_;
+  const uint64_t count_;  // rows that pass
+  const size_t wanted_;
+  bool astray_ = false;  // a walk was given up
+};
+
+}  // namespace lamina
