@@ -102,6 +102,12 @@ void I8Query::prepare(const VectorSpec& spec, const I8Params& params, const floa
     mine = params_for({-most, most});
   }
   encode_i8(spec, mine, query, 1, own_.data());
+  steps_ = double{mine.scale} * params.scale;
+}
+
+uint32_t I8Query::key_at(float distance) const {
+  const double from_product_0 = flip_ == 0 ? distance : double{distance} - 1;  // by inner product: 1 - dot
+  return static_cast<uint32_t>(std::clamp(base_ + from_product_0 * steps_, 0.0, double{UINT32_MAX}));
 }
 
 void I8Query::prepare_code(const VectorSpec& spec, const I8Params& params, const int8_t* code) {

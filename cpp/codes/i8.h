@@ -53,6 +53,9 @@ class I8Query {
 
   const int8_t* code() const { return code_; }
 
+  // About the key of a vector at this distance. REQUIRES: prepare().
+  uint32_t key_at(float distance) const;
+
   // The distance behind the key of another row's code, in units of its own; may be negative for ip.
   // REQUIRES: prepare_code().
   float distance_of(uint32_t key) const { return unit_ + static_cast<float>(static_cast<int64_t>(key) - base_); }
@@ -66,6 +69,7 @@ class I8Query {
   uint32_t base_ = 0;  // the key of a product of 0
   uint32_t flip_ = 0;  // all ones to negate the product
   float unit_ = 0;     // cosine: the squared length of a code
+  double steps_ = 1;   // of the key to a unit of distance
   std::vector<int8_t> own_;
 };
 

@@ -1,5 +1,8 @@
 #include "index/head.h"
 
+#include <algorithm>
+
+#include "base/error.h"
 #include "index/builder.h"
 
 namespace lamina {
@@ -32,6 +35,21 @@ std::shared_ptr<const Head> link_head(std::shared_ptr<const Head> head, int thre
   graph->set_fitted(count);
   link_rows(*graph, threads);
   return std::make_shared<const Head>(spec, head->rows_, graph);
+}
+
+std::shared_ptr<const Head> anchor_head(std::shared_ptr<const Head> head, const View& view, int threads) {
+  if (!head->graph_ || view.parts.empty()) return head;
+  const auto fewer = [](const View::SealedPart& a, const View::SealedPart& b) { return a.part->rows < b.part->rows; };
+  const auto& part = std::max_element(view.parts.begin(), view.parts.end(), fewer)->part;
+  if (part->graph.entry == kNoRow || part->rows <= head->rows_->size()) return head;
+  const bool are_there = head->anchors_in(part) != nullptr;
+  const auto anchors = are_there ? head->anchors_ : std::make_shared<Anchors>(part);
+  try {
+    anchors->hang(*head->graph_, *part, threads);
+  } catch (const CorruptionError&) {  // for a search of that part to say
+    return std::make_shared<const Head>(head->spec_, head->rows_, head->graph_);
+  }
+  return are_there ? head : std::make_shared<const Head>(head->spec_, head->rows_, head->graph_, anchors);
 }
 
 }  // namespace lamina

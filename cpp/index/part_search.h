@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <type_traits>
 #include <vector>
 
 #include "index/find_near.h"
@@ -22,6 +23,7 @@ struct Scratch {
   I8Query coded;
   Walk walk;
   std::vector<uint32_t> chosen;
+  std::vector<uint32_t> anchored;  // rows of the head that lie near what the largest part has found
 };
 
 // The search of the first of mine.queries for the first of mine.tops, which may hold hits of other parts. `graph` is
@@ -43,7 +45,7 @@ class PartSearch {
 
   void run() {
     if (count_ == 0) return;
-    if (!options_.exact && graph_ != nullptr && (walk() || scan_codes())) return;
+    if (!options_.exact && graph_ != nullptr && (walk_from_anchors() || walk() || scan_codes())) return;
     step(Method::kScan, 0, [&] {
       scan(rows_, live_, {mine_.queries.data(), 1}, {mine_.tops.data(), 1});
       return count_;
@@ -55,6 +57,7 @@ class PartSearch {
 
   static constexpr size_t kTwinShare = 8;   // so many times the rows to rank may be looked at where many have one code
   static constexpr size_t kNarrowest = 8;   // the breadth that a walk begins with where hardly any of the nearest are
+  static constexpr size_t kLeast = 4;       // the breadth of one that begins near them
   static constexpr uint64_t kFewRows = 64;  // are as soon measured on their vectors as on their codes
 
   // A walk costs what scanning so many rows does, for each row of its breadth: without, and with stepping over others,
@@ -107,6 +110,24 @@ class PartSearch {
   bool scan_is_as_cheap(size_t breadth) const {
     const bool dear = steps_over() && has_codes(view_.spec, *graph_);
     return (dear ? breadth * kStepOver : capacity(breadth) * kStep) >= count_;
+  }
+
+  // Whether the head was searched from its rows near the k hits that are there already, and for what is nearer than
+  // these.
+  bool walk_from_anchors() {
+    if constexpr (std::is_same_v<Graph, HeadGraph>) {
+      const size_t ef = asked_breadth();
+      if (mine_.anchored.empty() || !mine_.tops[0].full() || steps_over() || ef >= count_) return false;
+      choose(Method::kWalk, kLeast, rank_count(), [&](const auto& scorer) {
+        const Breadth nearer(capacity(ef), kLeast, scorer.key_at(mine_.tops[0].bound()));
+        const size_t measured = walk_level(bottom(*graph_), scorer, mine_.anchored, nearer, mine_.walk);
+        mine_.walk.pool.keep_expanded();
+        return measured;
+      });
+      rank();
+      return true;
+    }
+    return false;
   }
 
   // Whether a walk has found what there is to find here. It grows where rows that pass lie thin, until it holds what it

@@ -9,16 +9,27 @@
 
 namespace lamina {
 
+// How many of the nearest rows a walk keeps and expands: all of `most`; or, where a bound is known beyond which nothing
+// is looked for, the nearest `least` of them and what lies within it.
+struct Breadth {
+  Breadth(size_t ef) : most(ef), least(ef) {}
+  Breadth(size_t ef, size_t nearest, uint32_t key) : most(ef), least(nearest), bound(key) {}
+
+  size_t most;
+  size_t least;
+  uint32_t bound = 0;  // a key
+};
+
 // One sorted array and a cursor: cheaper than two heaps while it is short. An entry is key, row and a bit "expanded" in
-// one number, so that one comparison orders by (key, row). One thread; reset() allocates only when `capacity` has
+// one number, so that one comparison orders by (key, row). One thread; reset() allocates only when the breadth has
 // grown.
 class Pool {
  public:
   static constexpr uint32_t kMaxRows = 0x7FFFFFFF;  // a row leaves one bit free
 
-  void reset(size_t capacity) {
-    if (entries_.size() < capacity + 1) entries_.resize(capacity + 1);
-    capacity_ = capacity;
+  void reset(const Breadth& breadth) {
+    if (entries_.size() < breadth.most + 1) entries_.resize(breadth.most + 1);
+    breadth_ = breadth;
     size_ = 0;
     cursor_ = 0;
   }
@@ -27,7 +38,7 @@ class Pool {
   bool insert(uint32_t key, uint32_t row) {
     const uint64_t entry = uint64_t{key} << 32 | uint64_t{row} << 1;
     uint64_t* const first = entries_.data();
-    if (size_ == capacity_) {
+    if (size_ == breadth_.most) {
       if (entry >= first[size_ - 1]) return false;
     } else {
       ++size_;
@@ -47,7 +58,7 @@ class Pool {
     return true;
   }
 
-  bool has_next() const { return cursor_ < size_; }
+  bool has_next() const { return cursor_ < size_ && (cursor_ < breadth_.least || key(cursor_) <= breadth_.bound); }
   uint32_t next() const { return row(cursor_); }
   uint32_t next_key() const { return key(cursor_); }
   // The nearest row not expanded yet, which it now is.
@@ -60,13 +71,14 @@ class Pool {
   }
 
   size_t size() const { return size_; }
-  size_t capacity() const { return capacity_; }
+  size_t capacity() const { return breadth_.most; }
+  void keep_expanded() { size_ = cursor_; }  // once a walk has ended
   uint32_t row(size_t i) const { return static_cast<uint32_t>(entries_[i]) >> 1; }
   uint32_t key(size_t i) const { return static_cast<uint32_t>(entries_[i] >> 32); }
 
  private:
   std::vector<uint64_t> entries_;
-  size_t capacity_ = 0;
+  Breadth breadth_ = 0;
   size_t size_ = 0;
   size_t cursor_ = 0;
 };

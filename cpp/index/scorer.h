@@ -32,6 +32,7 @@ class I8Scorer {
     for (int i = 0; i < 4; ++i) codes[i] = reinterpret_cast<const int8_t*>(codes_.row(rows[i]));
     query_.keys4(codes, keys);
   }
+  uint32_t key_at(float distance) const { return query_.key_at(distance); }
   bool same(uint32_t a, uint32_t b) const { return std::memcmp(codes_.row(a), codes_.row(b), stride_) == 0; }
 
  private:
@@ -69,6 +70,7 @@ class StoredScorer {
     query_.distances4(vectors, inverse_norms, distances);
     for (int i = 0; i < 4; ++i) keys[i] = key_of(distances[i]);
   }
+  uint32_t key_at(float distance) const { return key_of(distance); }
   bool same(uint32_t a, uint32_t b) const { return std::memcmp(rows_.vector(a), rows_.vector(b), vector_bytes_) == 0; }
 
  private:

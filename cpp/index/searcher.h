@@ -49,16 +49,29 @@ template <class Level, class Scorer>
   }
 }
 
-// Measures the rows that a walk begins with.
+// Measures the rows that a walk begins with; returns how many there are.
 template <class Scorer>
-void take_entries(const Scorer& scorer, std::span<const uint32_t> entries, Walk& walk) {
+size_t take_entries(const Scorer& scorer, std::span<const uint32_t> entries, Walk& walk) {
+  uint32_t rows[4];
+  uint32_t keys[4];
+  size_t n = 0;
+  size_t measured = 0;
+  const auto measure_rows = [&] {
+    if (n == 0) return;
+    std::fill(rows + n, rows + 4, rows[n - 1]);
+    scorer.keys4(rows, keys);
+    for (size_t i = 0; i < n; ++i) walk.pool.insert(keys[i], rows[i]);
+    measured += n;
+    n = 0;
+  };
+  for (const uint32_t entry : entries) scorer.prefetch(entry);
   for (const uint32_t entry : entries) {
     if (!walk.visited.enter(entry)) continue;
-    const uint32_t rows[4] = {entry, entry, entry, entry};
-    uint32_t keys[4];
-    scorer.keys4(rows, keys);
-    walk.pool.insert(keys[0], entry);
+    rows[n++] = entry;
+    if (n == 4) measure_rows();
   }
+  measure_rows();
+  return measured;
 }
 
 // Best-first search of one level from `entries` with breadth `ef`:
@@ -76,15 +89,15 @@ void take_entries(const Scorer& scorer, std::span<const uint32_t> entries, Walk&
 // `Level` is list(row), slots(), load(slot), rows() (all in it are below) and beyond(row) (for one that is not).
 // The result is walk.pool, and in walk.twins the beginnings of chains. Returns how many rows were measured.
 template <class Level, class Scorer>
-size_t walk_level(const Level& level, const Scorer& scorer, std::span<const uint32_t> entries, size_t ef, Walk& walk) {
+size_t walk_level(const Level& level, const Scorer& scorer, std::span<const uint32_t> entries, const Breadth& ef,
+                  Walk& walk) {
   walk.visited.reset(level.rows());
   walk.pool.reset(ef);
   walk.twins.clear();
   walk.fresh.resize(level.slots() + 4);
   uint32_t* const fresh = walk.fresh.data();
 
-  take_entries(scorer, entries, walk);
-  size_t measured = entries.size();
+  size_t measured = take_entries(scorer, entries, walk);
   while (walk.pool.has_next()) {
     const uint32_t key = walk.pool.next_key();
     const uint32_t from = walk.pool.pop();
@@ -109,7 +122,7 @@ size_t walk_level(const Level& level, const Scorer& scorer, std::span<const uint
 }
 
 template <class Level, class Scorer>
-size_t walk_level(const Level& level, const Scorer& scorer, uint32_t entry, size_t ef, Walk& walk) {
+size_t walk_level(const Level& level, const Scorer& scorer, uint32_t entry, const Breadth& ef, Walk& walk) {
   return walk_level(level, scorer, std::span(&entry, 1), ef, walk);
 }
 

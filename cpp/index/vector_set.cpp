@@ -140,7 +140,7 @@ void VectorSet::add(const NewRows& rows, int threads) {
   for (uint32_t row = next.head_rows; row < first; ++row) dead.head.push_back(row);  // left by a write that failed
   head.append(rows, threads);
   mark_repeats(head, first, dead.head);
-  next.head = link_head(next.head, threads);
+  next.head = anchor_head(link_head(next.head, threads), next, threads);
   next.head_rows = head.size();
   bury(next, dead);
   state_->publish(std::move(next));

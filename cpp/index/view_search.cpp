@@ -42,7 +42,13 @@ void search_parts(const View& view, const SearchOptions& options, Scratch& mine)
     });
   };
   const size_t first = most_rows(view);
+  mine.anchored.clear();
+  mine.walk.pool.reset(0);
   search(first);
+  if (first < view.parts.size() && view.head) {
+    const Anchors* const anchors = view.head->anchors_in(view.parts[first].part);
+    if (anchors != nullptr) anchors->gather(mine.walk.pool, mine.anchored);
+  }
   for (size_t i = 0; i <= view.parts.size(); ++i) {
     if (i != first) search(i);
   }

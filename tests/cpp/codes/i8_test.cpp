@@ -39,6 +39,35 @@ TEST(I8, BytesAreTheSameEverywhere) {
   for (size_t i = 0; i < 64; ++i) EXPECT_EQ(code[i], i < 5 ? expected[i] : 0) << i;
 }
 
+TEST(I8, TheKeyAtADistanceIsThatOfARowThere) {
+  constexpr uint32_t dim = 48;
+  for (const Metric metric : {Metric::kL2, Metric::kIp}) {
+    const VectorSpec spec = spec_of(dim, metric);
+    const std::vector<float> x = random_vectors(100 * dim, 1, metric == Metric::kL2 ? 3 : 0);
+    std::vector<float> sample = x;
+    const I8Params params = train_i8(spec, sample);
+    const std::vector<int8_t> codes = encode(spec, params, x);
+    I8Query query;
+    query.prepare(spec, params, x.data());
+    const double step = query.key_at(2) - query.key_at(1);  // of a unit
+    for (size_t i = 0; i < 100; ++i) {
+      float distance = metric == Metric::kL2 ? 0 : 1;
+      for (uint32_t c = 0; c < dim; ++c) {
+        const float a = x[c];
+        const float b = x[i * dim + c];
+        distance += metric == Metric::kL2 ? (a - b) * (a - b) : -a * b;
+      }
+      const int8_t* row = &codes[i * i8_stride(spec)];
+      const int8_t* const rows[4] = {row, row, row, row};
+      uint32_t keys[4];
+      query.keys4(rows, keys);
+      EXPECT_NEAR(query.key_at(distance), keys[0], 0.6 * step);
+    }
+    EXPECT_EQ(query.key_at(-HUGE_VALF), 0U);
+    EXPECT_EQ(query.key_at(HUGE_VALF), UINT32_MAX);
+  }
+}
+
 TEST(I8, KeysOrderAsDistancesDo) {
   const uint32_t dim = 48;
   for (const Metric metric : {Metric::kL2, Metric::kIp}) {

@@ -82,6 +82,42 @@ TEST(Graph, ASmallPartIsSearchedAsBroadlyAsItsRowsDeserve) {
   EXPECT_GE(recall(*view, vectors, numbers(0, kAll), among, {.k = 10, .ef = 100}), 0.98);
 }
 
+// Rows measured in the head by searches for these queries.
+uint64_t measured_in_head(const View& view, const std::vector<float>& queries, uint32_t dim) {
+  std::vector<SearchStep> steps;
+  Hit hits[10];
+  for (size_t at = 0; at < queries.size(); at += dim) {
+    view.search(queries.data() + at, {.k = 10, .ef = 40, .steps = &steps}, hits);
+  }
+  uint64_t measured = 0;
+  for (const SearchStep& step : steps) measured += step.part == view.parts.size() ? step.measured : 0;
+  return measured;
+}
+
+TEST(Graph, AHeadIsWalkedFromItsRowsNearWhatTheLargestPartHasFound) {
+  constexpr uint32_t dim = 24;
+  constexpr uint32_t kSealed = 6000;
+  constexpr uint32_t kAll = kSealed + 1200;
+  const std::vector<float> vectors = clustered(kAll, dim, 1);
+  const std::vector<float> queries = clustered(100, dim, 2);
+  const SearchOptions options{.k = 10, .ef = 40};
+  VectorSet set(graph_spec(dim, Metric::kCosine));
+  add(set, vectors, 0, kSealed);
+  const auto before = set.view();
+  set.replace_parts(*before, VectorSet::rebuild(*before, 1));
+  add(set, vectors, kSealed, kAll - 100);
+  const auto anchored = set.view();
+  const std::shared_ptr<const Part> part = anchored->parts[0].part;
+  set.replace_part(*part, std::make_shared<Part>(*part));  // in which nothing is anchored
+  const auto adrift = set.view();
+  const uint64_t from_the_top = measured_in_head(*adrift, queries, dim);
+  EXPECT_LT(measured_in_head(*anchored, queries, dim), from_the_top * 2 / 3);
+  EXPECT_GE(recall(*anchored, vectors, numbers(0, kAll - 100), queries, options),
+            recall(*adrift, vectors, numbers(0, kAll - 100), queries, options) - 0.01);
+  add(set, vectors, kAll - 100, kAll);
+  EXPECT_LT(measured_in_head(*set.view(), queries, dim), from_the_top * 2 / 3) << "anchored again by the next write";
+}
+
 TEST(Graph, HammingIsWalkedOnItsBits) {
   VectorSpec spec = graph_spec(64, Metric::kHamming, DType::kBits);
   VectorSet set(spec);

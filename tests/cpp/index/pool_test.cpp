@@ -48,6 +48,22 @@ TEST(Pool, IsASortedListThatForgetsTheFarthest) {
   }
 }
 
+TEST(Pool, ExpandsWhatIsWithinABoundAndTheNearestBesides) {
+  Pool pool;
+  pool.reset({8, 2, 30});
+  for (const uint32_t key : {50U, 10U, 40U, 20U, 30U}) pool.insert(key, key);
+  for (const uint32_t row : {10U, 20U, 30U}) EXPECT_EQ(pool.pop(), row);
+  EXPECT_FALSE(pool.has_next()) << "the third is the last within the bound";
+  pool.keep_expanded();
+  EXPECT_EQ(pool.size(), 3U);
+
+  pool.reset({8, 2, 5});
+  for (const uint32_t key : {50U, 10U, 20U}) pool.insert(key, key);
+  EXPECT_EQ(pool.pop(), 10U);
+  EXPECT_EQ(pool.pop(), 20U);
+  EXPECT_FALSE(pool.has_next()) << "two were asked for, though they lie beyond it";
+}
+
 TEST(Pool, HoldsTheLargestRowAndKey) {
   Pool pool;
   pool.reset(2);

@@ -1,0 +1,89 @@
+#include "index/anchors.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/thread_pool.h"
+#include "index/find_near.h"
+
+namespace lamina {
+namespace {
+
+constexpr uint64_t kRowsInTurn = 16;
+constexpr size_t kBreadth = 24;  // of the walks that look for anchors
+constexpr size_t kMostGathered = 64;
+
+// What a thread needs to look for them.
+struct Search {
+  std::vector<float> x;
+  ExactQuery exact;
+  I8Query coded;
+  Walk walk;
+};
+
+void find_anchors(const HeadGraph& graph, uint32_t row, const Part& part, Search& mine) {
+  const VectorSpec& spec = graph.spec();
+  const std::byte* vector = graph.stored().vector(row);
+  if (spec.dtype == DType::kBits) {
+    mine.exact.prepare(spec, vector);
+  } else {
+    mine.x.resize(spec.dim);
+    load_vector(spec, vector, mine.x.data());
+    mine.exact.prepare(spec, mine.x.data());
+  }
+  const SealedRows rows(spec, part);
+  with_scorer(spec, part, rows, mine.exact, mine.coded,
+              [&](const auto& scorer) { find_near(part, scorer, kBreadth, mine.walk); });
+}
+
+}  // namespace
+
+Anchors::Anchors(const std::shared_ptr<const Part>& part)
+    : part_(part), newest_(part->rows), older_(kAnchors * sizeof(uint32_t)) {}
+
+bool Anchors::are_in(const std::shared_ptr<const Part>& part) const {
+  return !part_.owner_before(part) && !part.owner_before(part_);
+}
+
+void Anchors::hang(const HeadGraph& graph, const Part& part, int threads) {
+  const uint32_t end = std::min(graph.linked(), std::numeric_limits<uint32_t>::max() / kAnchors);
+  if (hung_ >= end) return;
+  if (part.guard != nullptr) part.guard->check_index();
+  older_.reserve(end);
+  const auto workers = threads <= 0 ? hardware_threads() : static_cast<unsigned>(threads);
+  std::vector<Search> searches(workers);
+  parallel_for(hung_, end, kRowsInTurn, workers, [&](uint64_t begin, uint64_t stop, unsigned worker) {
+    for (uint64_t r = begin; r < stop; ++r) {
+      const auto row = static_cast<uint32_t>(r);
+      if (graph.is_twin(row)) continue;  // its double leads to it
+      find_anchors(graph, row, part, searches[worker]);
+      hang_row(row, searches[worker].walk.pool);
+    }
+  });
+  hung_ = end;
+}
+
+void Anchors::hang_row(uint32_t row, const Pool& nearest) {
+  auto* const older = reinterpret_cast<uint32_t*>(older_.row(row));
+  for (uint32_t i = 0; i < std::min<size_t>(kAnchors, nearest.size()); ++i) {
+    std::atomic<uint32_t>& newest = newest_[nearest.row(i)];
+    older[i] = newest.load(std::memory_order_relaxed);
+    while (!newest.compare_exchange_weak(older[i], row * kAnchors + i + 1, std::memory_order_release,
+                                         std::memory_order_relaxed)) {
+    }
+  }
+}
+
+void Anchors::gather(const Pool& nearest, std::vector<uint32_t>& rows) const {
+  for (size_t i = 0; i < nearest.size(); ++i) {
+    uint32_t link = newest_[nearest.row(i)].load(std::memory_order_acquire);
+    while (link != 0) {
+      if (rows.size() == kMostGathered) return;
+      const uint32_t row = (link - 1) / kAnchors;
+      rows.push_back(row);
+      link = reinterpret_cast<const uint32_t*>(older_.row(row))[(link - 1) % kAnchors];
+    }
+  }
+}
+
+}  // namespace lamina
