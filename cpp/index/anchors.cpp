@@ -9,7 +9,7 @@
 namespace lamina {
 namespace {
 
-constexpr uint64_t kRowsInTurn = 16;
+constexpr uint64_t kAnchoredInTurn = 16;
 constexpr size_t kBreadth = 24;  // of the walks that look for anchors
 constexpr size_t kMostGathered = 64;
 
@@ -52,7 +52,7 @@ void Anchors::hang(const HeadGraph& graph, const Part& part, int threads) {
   older_.reserve(end);
   const auto workers = threads <= 0 ? hardware_threads() : static_cast<unsigned>(threads);
   std::vector<Search> searches(workers);
-  parallel_for(hung_, end, kRowsInTurn, workers, [&](uint64_t begin, uint64_t stop, unsigned worker) {
+  parallel_for(hung_, end, kAnchoredInTurn, workers, [&](uint64_t begin, uint64_t stop, unsigned worker) {
     for (uint64_t r = begin; r < stop; ++r) {
       const auto row = static_cast<uint32_t>(r);
       if (graph.is_twin(row)) continue;  // its double leads to it

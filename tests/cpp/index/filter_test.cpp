@@ -20,25 +20,25 @@ using testing::nearest;
 using testing::numbers;
 using testing::search;
 
-constexpr uint32_t kRows = 6000;
+constexpr uint32_t kFilteredRows = 6000;
 
 // Rows 0 .. 5999, a tenth of them dead: half in one part, a quarter in another, the rest in a head that has a graph.
 class Set {
  public:
   Set(const VectorSpec& spec, const std::vector<float>& vectors) : set_(spec) {
-    add(set_, vectors, 0, kRows / 2);
+    add(set_, vectors, 0, kFilteredRows / 2);
     set_.replace_head(set_.freeze_head(1));
-    add(set_, vectors, kRows / 2, kRows / 4 * 3);
+    add(set_, vectors, kFilteredRows / 2, kFilteredRows / 4 * 3);
     set_.replace_head(set_.freeze_head(1));
-    add(set_, vectors, kRows / 4 * 3, kRows);
+    add(set_, vectors, kFilteredRows / 4 * 3, kFilteredRows);
     std::vector<uint64_t> dead;
-    for (uint64_t rid = 3; rid < kRows; rid += 10) dead.push_back(rid);
+    for (uint64_t rid = 3; rid < kFilteredRows; rid += 10) dead.push_back(rid);
     set_.erase(dead);
   }
 
   std::shared_ptr<const View> view() const { return set_.view(); }
   static std::vector<uint64_t> live() {
-    std::vector<uint64_t> rids = numbers(0, kRows);
+    std::vector<uint64_t> rids = numbers(0, kFilteredRows);
     std::erase_if(rids, [](uint64_t rid) { return rid % 10 == 3; });
     return rids;
   }
@@ -78,7 +78,7 @@ class Filters : public ::testing::TestWithParam<Kind> {};
 TEST_P(Filters, FindTheNearestThatPass) {
   const uint32_t dim = 32;
   const VectorSpec spec = graph_spec(dim, GetParam().metric, GetParam().dtype, GetParam().codes);
-  std::vector<float> vectors = clustered(kRows, dim, 11);
+  std::vector<float> vectors = clustered(kFilteredRows, dim, 11);
   for (float& x : vectors) x = std::round(x * 64) / 64;  // exact in float16
   const Set set(spec, vectors);
   const std::vector<float> queries = clustered(8, dim, 12);
@@ -91,7 +91,7 @@ TEST_P(Filters, FindTheNearestThatPass) {
         const float* query = &queries[q * dim];
         const std::vector<uint64_t> rids = passing(spec, vectors, Set::live(), query, count, where, random);
         std::vector<uint64_t> asked = rids;
-        for (uint64_t rid = 3; rid < kRows; rid += 100) asked.push_back(rid);  // the dead stay dead
+        for (uint64_t rid = 3; rid < kFilteredRows; rid += 100) asked.push_back(rid);  // the dead stay dead
         const auto view = IdFilter(asked).narrow(set.view());
         ASSERT_EQ(view->live, count);
         const auto truth = nearest(spec, vectors, rids, query, 10);
@@ -233,15 +233,15 @@ INSTANTIATE_TEST_SUITE_P(Codes, Walks, ::testing::Values(CodeKind::kI8, CodeKind
 TEST(Filter, TellsWhatASearchDid) {
   const uint32_t dim = 32;
   const VectorSpec spec = graph_spec(dim, Metric::kL2);
-  const std::vector<float> vectors = clustered(kRows, dim, 11);
+  const std::vector<float> vectors = clustered(kFilteredRows, dim, 11);
   const Set set(spec, vectors);
   const auto view = set.view();
   std::vector<SearchStep> steps;
   search(*view, vectors.data(), {.k = 10, .steps = &steps});
   ASSERT_GE(steps.size(), 3U);
   EXPECT_EQ(steps[0].part, 0U);
-  EXPECT_EQ(steps[0].rows, kRows / 2);
-  EXPECT_EQ(steps[0].passing, kRows / 2 / 10 * 9);
+  EXPECT_EQ(steps[0].rows, kFilteredRows / 2);
+  EXPECT_EQ(steps[0].passing, kFilteredRows / 2 / 10 * 9);
   EXPECT_EQ(steps[0].method, SearchStep::Method::kWalk);
   EXPECT_GE(steps[0].breadth, 10U);
   EXPECT_GE(steps[0].measured, steps[0].breadth);
@@ -270,7 +270,7 @@ TEST(Filter, NoHitIsFartherThanTheRadius) {
   const uint32_t dim = 32;
   for (const Metric metric : {Metric::kL2, Metric::kIp, Metric::kCosine}) {
     const VectorSpec spec = graph_spec(dim, metric);
-    const std::vector<float> vectors = clustered(kRows, dim, 11);
+    const std::vector<float> vectors = clustered(kFilteredRows, dim, 11);
     const Set set(spec, vectors);
     const auto view = set.view();
     const float* query = &vectors[77 * dim];
