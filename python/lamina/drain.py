@@ -69,13 +69,13 @@ def embedded(
     collection: Collection,
     model: Model,
     source: Contents | None,
-    stop: threading.Event,
+    stopping: threading.Event,
     retry: Retry | int | None = None,
 ) -> Embedded | None:
     """Vectors that the model's embedder makes, of what is not known already; None if it has none."""
     if model.embed_with is None:
         return None
-    caller = Caller(model, Retry(retry) if isinstance(retry, int) else retry or Retry(), stop)
+    caller = Caller(model, Retry(retry) if isinstance(retry, int) else retry or Retry(), stopping)
     return Embedded(caller, Known(collection, model, NEVER), source, collection._store._shared.cache)
 
 
@@ -84,17 +84,17 @@ def drain(
     model: Model,
     given: tuple[ReadyMade | None, Cut | None, Embedded | None],
     failed: Failed,
-    stop: threading.Event,
+    stopping: threading.Event,
     pace: Pace,
     optimize: bool = False,
 ) -> BackfillReport:
     """Fills the generation of `model`, the new or the old one; `failed` takes what got no vector, and why."""
-    embedded = given[2]
-    if embedded is not None:
-        check_canary(collection, embedded.caller)
-    backfill = Backfill(collection, model, *given, failed, stop)
+    made = given[2]
+    if made is not None:
+        check_canary(collection, made.caller)
+    backfill = Backfill(collection, model, *given, failed, stopping)
     with Progress(pace.progress, len(collection), "migrate") as bar:
-        how = (pace.batch(embedded), pace.threads(model), pace.budget, bar)
+        how = (pace.batch(made), pace.threads(model), pace.budget, bar)
         backfill.run(*how, last=False)
         if optimize and backfill.report.stopped is None:
             collection._store._writable().optimize(collection.name, 0, True)

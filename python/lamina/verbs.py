@@ -261,7 +261,7 @@ def _check_column(snapshot: Snapshot, name: str) -> None:
 def _groups(snapshot: Snapshot, ids: NDArray[Any], name: str) -> NDArray[np.int64]:
     """A number for the value that each record has in a column; those without a value are one group."""
     refs = snapshot._core.find(snapshot.as_ids(ids))
-    batch = records.metadata_at(snapshot._core, refs, snapshot._shared.cache)
+    batch = records.metadata_at(snapshot._core, refs, snapshot._shared.cache, [name])
     if name not in batch.schema.names or pa.types.is_null(batch.schema.field(name).type):
         return np.zeros(len(ids), np.int64)
     codes = batch.column(name).dictionary_encode(null_encoding="encode").indices

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.python.command_line import run
 
 import lamina
-from lamina.cli import main
 
 TEXTS = ["a red cat", "two blue dogs", "green birds sing"]
 ROWS = [{"id": f"d{at}", "text": text, "n": at} for at, text in enumerate(TEXTS)]
@@ -35,18 +35,6 @@ def store(tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def quiet_logging() -> None:
     logging.getLogger().handlers.clear()
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
-    capsys.readouterr()
-    try:
-        found = main(list(arguments))
-    except SystemExit as stop:
-        found = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    assert found == code, err
-    assert "Traceback" not in err
-    return out, err
 
 
 def test_refresh_then_search(capsys: pytest.CaptureFixture[str], store: str, source: str) -> None:

@@ -12,21 +12,9 @@ import faiss
 import hnswlib
 import numpy as np
 import pytest
+from tests.python.command_line import run
 
 import lamina
-from lamina.cli import main
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> tuple[str, str]:
-    capsys.readouterr()
-    try:
-        found = main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        found = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    assert found == code, err
-    assert "Traceback" not in err
-    return out, err
 
 
 def test_out_and_in(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
