@@ -106,8 +106,13 @@ Bitmap Bitmap::united(const Bitmap& other) const {
   Bitmap result = *this;
   for (size_t i = 0; i < chunks_.size(); ++i) {
     if (!other.chunks_[i] || other.chunks_[i] == chunks_[i]) continue;
+    if (!chunks_[i]) {
+      result.chunks_[i] = other.chunks_[i];
+      result.count_ += other.count_in_chunk(i);
+      continue;
+    }
     auto chunk = std::make_shared<Chunk>(*other.chunks_[i]);
-    for (size_t w = 0; chunks_[i] && w < kChunkWords; ++w) chunk->words[w] |= chunks_[i]->words[w];
+    for (size_t w = 0; w < kChunkWords; ++w) chunk->words[w] |= chunks_[i]->words[w];
     result.replace(i, std::move(chunk));
   }
   return result;

@@ -28,8 +28,9 @@ struct FailingRows {
     if (static_cast<uint64_t>(bits.size * bits.itemsize) < needed) throw std::out_of_range("fewer bits than rows");
     std::vector<uint64_t> words((count + 63) / 64);
     std::memcpy(words.data(), bits.ptr, needed);
+    for (uint64_t& word : words) word = ~word;
     if (count % 64 != 0) words.back() &= (uint64_t{1} << count % 64) - 1;
-    return {Bitmap::of(count, words).inverted()};
+    return {Bitmap::of(count, words)};
   }
 
   FailingRows followed_by(const FailingRows& more) const {

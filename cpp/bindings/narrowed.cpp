@@ -7,7 +7,7 @@ namespace {
 
 constexpr uint64_t kRoom = uint64_t{64} << 20;
 
-// Of the bitmaps that a narrowed snapshot has for itself.
+// Of the bitmaps that a snapshot has for itself once it is narrowed, and its vectors are.
 uint64_t bytes_of(const Snapshot& snapshot) {
   uint64_t rows = snapshot.records->head_rows + snapshot.vectors->head_rows;
   for (const auto& part : snapshot.records->parts) rows += part.deleted.size();
@@ -28,7 +28,7 @@ std::shared_ptr<const Snapshot> NarrowedSnapshots::find(const std::shared_ptr<co
 
 void NarrowedSnapshots::keep(const std::shared_ptr<const Snapshot>& of, const std::string& key,
                              std::shared_ptr<const Snapshot> narrowed) {
-  const uint64_t bytes = bytes_of(*narrowed) + key.size();
+  const uint64_t bytes = bytes_of(*of) + key.size();
   std::map<std::pair<const Snapshot*, std::string>, Entry> gone;  // destroyed without the lock
   const std::lock_guard lock(mutex_);
   const auto drop = [&](auto entry) {

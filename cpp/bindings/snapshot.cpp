@@ -67,17 +67,26 @@ const char* refusal_of(const CollectionSpec& spec, const std::optional<py::bytes
   return parse_fingerprint(*fingerprint) == spec.fingerprint ? nullptr : "the query is of another model";
 }
 
+// The vectors, which a filter may have left to be looked through now.
+const View& view_of(const PythonSnapshot& self) {
+  if (!self.snapshot->vectors.is_made()) {
+    const py::gil_scoped_release released;
+    return *self.snapshot->vectors;
+  }
+  return *self.snapshot->vectors;
+}
+
 std::optional<py::tuple> search_snapshot(const PythonSnapshot& self, py::object query, py::object k,
                                          std::optional<int64_t> ef, std::optional<float> recall, bool exact,
                                          std::optional<int> threads, const std::optional<py::bytes>& fingerprint,
                                          std::optional<float> radius, bool explain) {
   SearchArguments arguments{std::move(query), std::move(k), ef, recall, exact, threads.value_or(0), radius, explain};
   arguments.refusal = refusal_of(*self.snapshot->spec, fingerprint);
-  if (self.snapshot->records->id_kind == IdKind::kInt) return search(*self.snapshot->vectors, arguments);
+  if (self.snapshot->records->id_kind == IdKind::kInt) return search(view_of(self), arguments);
   const StringIds ids(*self.snapshot->records);
   arguments.ties = &ids;
   arguments.names = &ids;
-  return search(*self.snapshot->vectors, arguments);
+  return search(view_of(self), arguments);
 }
 
 py::array_t<uint64_t> find(const PythonSnapshot& self, const py::object& ids) {
@@ -171,7 +180,7 @@ py::dict fields_at(const PythonSnapshot& self, const Refs& refs) {
 
 py::dict provenance_at(const PythonSnapshot& self, const Refs& refs) {
   const RecordView& records = *self.snapshot->records;
-  const View& view = *self.snapshot->vectors;
+  const View& view = view_of(self);
   const std::vector<RecordRef> all = from_refs(records, refs);
   const auto n = static_cast<py::ssize_t>(all.size());
   py::array_t<bool> present(n);
@@ -227,7 +236,7 @@ py::tuple migration(const PythonSnapshot& self) {
 
 py::tuple vectors_at(const PythonSnapshot& self, const Refs& refs) {
   const RecordView& records = *self.snapshot->records;
-  const View& view = *self.snapshot->vectors;
+  const View& view = view_of(self);
   const std::vector<RecordRef> all = from_refs(records, refs);
   py::array vectors = new_vectors(all.size(), view.spec);
   py::array_t<bool> present(static_cast<py::ssize_t>(all.size()));
@@ -322,7 +331,7 @@ A *ref* (uint64) names a record of this snapshot, and of no other; NO_REF stands
       .def_property_readonly("model", [spec](const PythonSnapshot& self) { return spec(self).model; })
       .def_property_readonly("settings", [spec](const PythonSnapshot& self) { return spec(self).settings; })
       .def_property_readonly("migration", &migration, "(stage, cut_overs, note).")
-      .def_property_readonly("vectors", [](const PythonSnapshot& self) { return self.snapshot->vectors->live; })
+      .def_property_readonly("vectors", [](const PythonSnapshot& self) { return view_of(self).live; })
       .def("other", &other, "The same records with the second generation, if there is one.")
       .def("__len__", [](const PythonSnapshot& self) { return self.snapshot->records->live; })
       .def("search", &search_snapshot, "query"_a, "k"_a, "ef"_a, "recall"_a, "exact"_a, "threads"_a,

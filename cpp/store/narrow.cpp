@@ -54,15 +54,27 @@ class RidSet {
     }
   }
 
-  bool contains(uint64_t rid) const {
-    const uint64_t place = rid - least_;
-    if (place / 64 < bits_.size()) return (bits_[place / 64] >> place % 64 & 1) != 0;
-    return !sorted_.empty() && std::ranges::binary_search(sorted_, rid);
+  // Which of so many rows, at most 64, have a rid that is in the set: bit i for row i.
+  template <class RidOf>
+  uint64_t among(uint32_t rows, RidOf&& rid_of) const {
+    uint64_t found = 0;
+    const uint64_t least = least_;
+    const std::span<const uint64_t> bits = bits_;
+    for (uint32_t i = 0; i < rows; ++i) {
+      const uint64_t place = rid_of(i) - least;
+      const uint64_t in = place / 64 < bits.size() ? bits[place / 64] >> place % 64 & 1 : is_sorted_in(rid_of(i));
+      found |= in << i;
+    }
+    return found;
   }
 
  private:
   static constexpr uint64_t kBitsEach = 1024;
   static constexpr uint64_t kAnyway = uint64_t{1} << 23;
+
+  uint64_t is_sorted_in(uint64_t rid) const {
+    return !sorted_.empty() && std::ranges::binary_search(sorted_, rid) ? 1 : 0;
+  }
 
   static std::pair<uint64_t, uint64_t> range_of(const RecordView& view) {
     uint64_t least = ~uint64_t{0};
@@ -106,7 +118,7 @@ class Failing {
 
   Bitmap of(const Part& part) const {
     part.checked_order();  // and so the rids
-    return of_rows(part.rows, [&](uint32_t row) { return part.rids[row]; });
+    return of_rows(part.rows, [rids = part.rids](uint32_t row) { return rids[row]; });
   }
   Bitmap of_head(const View& view) const {
     return of_rows(view.head_rows, [&](uint32_t row) { return view.head->rows().rid(row); });
@@ -116,9 +128,11 @@ class Failing {
   template <class RidOf>
   Bitmap of_rows(uint32_t rows, RidOf&& rid_of) const {
     std::vector<uint64_t> words((rows + 63) / 64);
-    for (uint32_t row = 0; row < rows; ++row) {
-      const bool goes = rids_.contains(rid_of(row)) != by_those_that_stay_;
-      words[row / 64] |= static_cast<uint64_t>(goes) << row % 64;
+    for (uint32_t first = 0; first < rows; first += 64) {
+      const uint32_t count = std::min(rows - first, 64U);
+      const uint64_t all = ~uint64_t{0} >> (64 - count);
+      const uint64_t found = rids_.among(count, [&](uint32_t i) { return rid_of(first + i); });
+      words[first / 64] = by_those_that_stay_ ? found ^ all : found;
     }
     return Bitmap::of(rows, words);
   }
@@ -127,8 +141,8 @@ class Failing {
   const RidSet rids_;
 };
 
-std::shared_ptr<const View> narrow_vectors(const View& view, const Failing& failing) {
-  auto next = std::make_shared<View>(view);
+std::unique_ptr<const View> narrow_vectors(const View& view, const Failing& failing) {
+  auto next = std::make_unique<View>(view);
   next->live = 0;
   for (View::SealedPart& sealed : next->parts) {
     sealed.deleted = sealed.deleted.united(failing.of(*sealed.part));
@@ -140,23 +154,20 @@ std::shared_ptr<const View> narrow_vectors(const View& view, const Failing& fail
   return next;
 }
 
-std::shared_ptr<const Snapshot> narrow_generations(const Snapshot& snapshot, std::shared_ptr<const RecordView> records,
-                                                   const Failing& failing) {
+std::shared_ptr<const Snapshot> narrow_to(const Snapshot& snapshot, const std::shared_ptr<const RecordView>& after) {
   auto next = std::make_shared<Snapshot>(snapshot);
-  next->records = std::move(records);
-  next->vectors = narrow_vectors(*snapshot.vectors, failing);
-  next->served = snapshot.served == snapshot.vectors ? next->vectors : narrow_vectors(*snapshot.served, failing);
-  if (snapshot.other) next->other = narrow_generations(*snapshot.other, next->records, failing);
+  next->records = after;
+  next->vectors = LazyView([before = snapshot.records, after, vectors = snapshot.vectors] {
+    return narrow_vectors(*vectors, Failing(*before, *after));
+  });
+  if (snapshot.other) next->other = narrow_to(*snapshot.other, after);
   return next;
 }
 
 }  // namespace
 
 std::shared_ptr<const Snapshot> narrow(const Snapshot& snapshot, std::span<const Bitmap> failing) {
-  const RecordView& before = *snapshot.records;
-  auto after = std::make_shared<const RecordView>(narrow_records(before, failing));
-  const Failing vectors(before, *after);
-  return narrow_generations(snapshot, std::move(after), vectors);
+  return narrow_to(snapshot, std::make_shared<const RecordView>(narrow_records(*snapshot.records, failing)));
 }
 
 }  // namespace lamina

@@ -12,7 +12,7 @@ namespace lamina {
 
 // The same version without the records of some rows, deleted or not, and without their vectors in each generation.
 // `failing` has a bitmap of them for each record part in order, and one of the head's rows. std::invalid_argument if it
-// has not, or one is of another size. CorruptionError.
+// has not, or one is of another size. The vectors are looked through when they are first asked for: CorruptionError.
 std::shared_ptr<const Snapshot> narrow(const Snapshot& snapshot, std::span<const Bitmap> failing);
 
 }  // namespace lamina

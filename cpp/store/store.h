@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "codes/metric.h"
-#include "index/vector_set.h"
 #include "segment/migration.h"
 #include "segment/record.h"
+#include "store/lazy_view.h"
 #include "store/record_codec.h"
 #include "store/record_set.h"
 
@@ -59,8 +59,8 @@ struct Snapshot {
   uint64_t version = 0;  // of the last write that touched the collection
   std::shared_ptr<const CollectionSpec> spec;
   std::shared_ptr<const RecordView> records;
-  std::shared_ptr<const View> vectors;    // of the served generation, unless this is an `other`
-  std::shared_ptr<const View> served;     // of the served generation
+  LazyView vectors;                       // of the served generation, unless this is an `other`
+  std::shared_ptr<const View> served;     // of the served generation, whether a filter narrowed the snapshot or not
   std::shared_ptr<const Snapshot> other;  // the same records with the second generation; null: there is none
   std::shared_ptr<const void> pin;        // of an older version: while it is held, nothing that it needs is removed
 };

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from lamina import codec, columns
 from lamina.errors import FilterError
 from lamina.filters import unknown
 from lamina.recent import Recent
+from lamina.shared import schema_of
 from lamina.writes import Ids, kind_of
 
 if TYPE_CHECKING:
@@ -26,16 +28,14 @@ Columns = Recent[tuple[int, str, pa.DataType], pa.Array]  # by part, name and ty
 
 
 class Table:
-    """So many rows of a collection with this schema: here none, which is enough to check a predicate."""
+    """So many rows of a collection with this schema (as `Settings` has it): here none, which is enough to check a
+    predicate."""
 
     rows = 0
 
-    def __init__(self, schema: pa.Schema, id_kind: str | None) -> None:
+    def __init__(self, schema: str, id_kind: str | None) -> None:
         self._schema = schema
-        self._types = {field.name: field.type for field in schema} | dict.fromkeys(OWN, INSTANT)
-        self._types |= {"_id": pa.string() if id_kind == "str" else pa.int64(), "_scope": pa.string()}
-        if id_kind is None:
-            self._types["_id"] = pa.null()
+        self._types = _types(schema, id_kind)
 
     def names(self) -> list[str]:
         """The columns, without paths into them."""
@@ -48,7 +48,7 @@ class Table:
         return pc.struct_field(array, path) if path else array
 
     def unknown(self, field: str) -> FilterError:
-        return FilterError(unknown("field", field, [*_paths(self._schema), *OWN]))
+        return FilterError(unknown("field", field, [*_paths(schema_of(self._schema)), *OWN]))
 
     def _array(self, name: str, kind: pa.DataType) -> pa.Array:
         return pa.array([], kind)
@@ -66,10 +66,10 @@ class Table:
 class BatchTable(Table):
     """Records that are about to be written: their ids and metadata."""
 
-    def __init__(self, schema: pa.Schema, ids: Ids, metadata: pa.RecordBatch) -> None:
+    def __init__(self, schema: str, ids: Ids, metadata: pa.RecordBatch) -> None:
         super().__init__(schema, kind_of(ids))
         self._ids = ids
-        self._metadata = columns.conform(metadata, schema)
+        self._metadata = columns.conform(metadata, schema_of(schema))
         self.rows = len(ids)
 
     def _array(self, name: str, kind: pa.DataType) -> pa.Array:
@@ -86,7 +86,7 @@ class PartTable(Table):
     def __init__(
         self,
         core: _core.Snapshot,
-        schema: pa.Schema,
+        schema: str,
         part: int,
         key: int,
         rows: range,
@@ -162,6 +162,14 @@ class PartTable(Table):
     def _refs(self) -> NDArray[np.uint64]:
         first = (self._part << 32) + self._first
         return np.arange(first, first + self.rows, dtype=np.uint64)
+
+
+@functools.lru_cache(maxsize=1024)
+def _types(schema: str, id_kind: str | None) -> Mapping[str, pa.DataType]:
+    """Of the metadata columns, and of what each record has by itself, which goes first."""
+    types = {field.name: field.type for field in schema_of(schema)} | dict.fromkeys(OWN, INSTANT)
+    of_ids = pa.null() if id_kind is None else pa.string() if id_kind == "str" else pa.int64()
+    return types | {"_id": of_ids, "_scope": pa.string()}
 
 
 def _instants(microseconds: NDArray[np.int64], mask: Any = None) -> pa.Array:

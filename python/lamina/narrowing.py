@@ -11,7 +11,7 @@ from lamina.fields import BatchTable, Columns, PartTable, Table
 from lamina.matching import passing
 from lamina.predicate import Predicate
 from lamina.recent import Recent
-from lamina.shared import Settings, schema_of
+from lamina.shared import Settings
 
 if TYPE_CHECKING:
     from lamina.filters import Filter
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 def check(filter: Filter, core: _core.Snapshot) -> None:
     """FilterError if it cannot be asked of this collection."""
-    passing(filter.predicate, Table(schema_of(Settings.of(core.settings).schema), core.id_kind))
+    passing(filter.predicate, Table(Settings.of(core.settings).schema, core.id_kind))
 
 
 def passing_rows(filter: Filter, schema: str, ids: Ids, metadata: pa.RecordBatch) -> list[bool]:
     """Which of some records pass that are about to be written. FilterError."""
-    table = BatchTable(schema_of(schema), ids, metadata)
+    table = BatchTable(schema, ids, metadata)
     answers: list[bool] = passing(filter.predicate, table).to_pylist()
     return answers
 
@@ -64,7 +64,7 @@ class Narrower:
             return known
         first = 0 if known is None else len(known)
         kept = self._columns if sealed else None
-        table = PartTable(core, schema_of(schema), number, key, range(first, rows), kept)
+        table = PartTable(core, schema, number, key, range(first, rows), kept)
         table.load(filter.predicate.fields())
         found = _core.FailingRows(table.rows, bits_of(passing(filter.predicate, table)))
         found = found if known is None else known.followed_by(found)

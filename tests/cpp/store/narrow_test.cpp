@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <set>
+#include <thread>
 
 #include "base/random.h"
 #include "store/generation.h"
@@ -98,6 +100,7 @@ class NarrowTest : public testing::Test {
       const Passes& passes = kPredicates[i];
       const auto narrow = narrowed(snapshot, passes);
       EXPECT_EQ(narrow->version, snapshot.version);
+      EXPECT_FALSE(narrow->vectors.is_made());
       EXPECT_EQ(rows_of(*narrow), those(all, passes)) << "predicate " << i;
       EXPECT_EQ(found_by_search(*narrow->vectors), with_vector(those(all, passes))) << "predicate " << i;
       EXPECT_EQ(narrow->records->live, those(all, passes).size());
@@ -132,6 +135,21 @@ TEST_F(NarrowTest, ANarrowedSnapshotCanBeNarrowedAgain) {
   const auto twice = narrowed(*once, kPredicates[5]);
   EXPECT_EQ(rows_of(*twice), those(those(rows_of(*snapshot), kPredicates[2]), kPredicates[5]));
   EXPECT_EQ(found_by_search(*twice->vectors), with_vector(rows_of(*twice)));
+}
+
+TEST_F(NarrowTest, VectorsAreLookedThroughOnceHoweverManyAsk) {
+  fill();
+  const auto narrow = narrowed(*store->collection("docs")->snapshot(), kPredicates[2]);
+  const LazyView copy = narrow->vectors;
+  std::array<const View*, 8> seen;
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < seen.size(); ++i) {
+    threads.emplace_back([&, i] { seen[i] = i % 2 == 0 ? &*narrow->vectors : &*copy; });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const View* view : seen) EXPECT_EQ(view, seen[0]);
+  EXPECT_TRUE(copy.is_made());
+  EXPECT_EQ(found_by_search(*seen[0]), with_vector(rows_of(*narrow)));
 }
 
 TEST_F(NarrowTest, OwedAndStaleAreCountedOfThosePassing) {
@@ -247,7 +265,10 @@ TEST_F(NarrowTest, DamagedRidsAreCorruption) {
       const auto reader = open_reader(fs);
       const auto snapshot = reader->collection("docs")->snapshot();
       std::vector<Bitmap> failing{Bitmap(40).with(std::vector<uint32_t>{1, 2}), Bitmap()};
-      EXPECT_THROW(narrow(*snapshot, failing), CorruptionError) << name;
+      const auto narrow = lamina::narrow(*snapshot, failing);
+      EXPECT_EQ(narrow->records->live, 38U);
+      EXPECT_THROW(*narrow->vectors, CorruptionError) << name;
+      EXPECT_THROW(*narrow->vectors, CorruptionError) << name << ", the next time";
     }
     put(sound);
   }
