@@ -45,9 +45,11 @@ struct I8L2 : Ints256, Loads<Words256> {
   }
 };
 
-struct I8Ip : Ints256, Loads<Words256> {
+// VPMADDUBSW wants one operand unsigned: |a| · (b with the sign of a). Pairs of products fit in 16 bits without -128.
+struct I8Ip : Ints256, Loads<Bytes256<int8_t>> {
   LAMINA_INLINE __m256i add(__m256i sum, __m256i a, __m256i b) {
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(b, a));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
 };
 

@@ -3,10 +3,11 @@
 //
 // Conventions: `n` is the number of elements (of bytes for hamming), any n >= 0; pointers need no more alignment than
 // their elements and are never read past n of them. l2 is the squared Euclidean distance, ip the plain dot product
-// (not negated). i8 results are exact, -128 included, and the same on every instruction set: REQUIRES n <= 32768 for
-// l2_i8 and n <= 65536 for ip_i8, where the largest sum still fits in 32 bits. f32 and f16 results differ between
-// instruction sets in rounding only. `..._x4` computes one query `a` against four vectors at once and gives, bit for
-// bit, what four single calls would: equal vectors are at equal distances whichever call measured them.
+// (not negated). i8 results are exact and the same on every instruction set: REQUIRES n <= 32768 for l2_i8 and n <=
+// 65536 for ip_i8, where the largest sum still fits in 32 bits; no element is -128 for ip_i8, else the result is some
+// number. f32 and f16 results differ between instruction sets in rounding only. `..._x4` computes one query `a` against
+// four vectors at once and gives, bit for bit, what four single calls would: equal vectors are at equal distances
+// whichever call measured them.
 #pragma once
 
 #include <cstddef>

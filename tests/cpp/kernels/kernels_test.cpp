@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -74,6 +75,13 @@ class KernelsTest : public testing::TestWithParam<Variant> {
   std::vector<T> bytes(size_t n) {
     std::vector<T> values(n);
     for (T& value : values) value = static_cast<T>(random_());
+    return values;
+  }
+
+  // As codes are: without -128.
+  std::vector<int8_t> codes(size_t n) {
+    std::vector<int8_t> values = bytes<int8_t>(n);
+    for (int8_t& value : values) value = std::max<int8_t>(value, -127);
     return values;
   }
 
@@ -153,7 +161,9 @@ TEST_P(KernelsTest, I8IsExactAtEveryLength) {
     const std::vector<int8_t> b[4] = {bytes<int8_t>(n), bytes<int8_t>(n), bytes<int8_t>(n), a};
     expect_agreement(&left_, &right_, others_, table_.l2_i8, table_.l2_i8_x4, a, b,
                      [&](int32_t got, auto* x, auto* y) { EXPECT_EQ(got, l2_oracle(x, y, n).value) << "n " << n; });
-    expect_agreement(&left_, &right_, others_, table_.ip_i8, table_.ip_i8_x4, a, b,
+    const auto code = codes(n);
+    const std::vector<int8_t> rows[4] = {codes(n), codes(n), codes(n), code};
+    expect_agreement(&left_, &right_, others_, table_.ip_i8, table_.ip_i8_x4, code, rows,
                      [&](int32_t got, auto* x, auto* y) { EXPECT_EQ(got, ip_oracle(x, y, n).value) << "n " << n; });
   }
 }
@@ -176,9 +186,11 @@ TEST_P(KernelsTest, I8ExtremesStayExactUpToTheStatedLength) {
         const std::vector<int8_t> a(n, x), b(n, y);
         const int8_t* const four[4] = {b.data(), a.data(), b.data(), a.data()};
         int32_t out[4];
-        EXPECT_EQ(table_.ip_i8(a.data(), b.data(), n), ip_oracle(a.data(), b.data(), n).value);
-        table_.ip_i8_x4(a.data(), four, n, out);
-        EXPECT_EQ(out[1], ip_oracle(a.data(), a.data(), n).value);
+        if (x != -128 && y != -128) {
+          EXPECT_EQ(table_.ip_i8(a.data(), b.data(), n), ip_oracle(a.data(), b.data(), n).value);
+          table_.ip_i8_x4(a.data(), four, n, out);
+          EXPECT_EQ(out[1], ip_oracle(a.data(), a.data(), n).value);
+        }
         if (n > 32768) continue;
         EXPECT_EQ(table_.l2_i8(a.data(), b.data(), n), l2_oracle(a.data(), b.data(), n).value);
         table_.l2_i8_x4(a.data(), four, n, out);
@@ -192,7 +204,7 @@ TEST_P(KernelsTest, AnyAlignmentGivesTheSame) {
   constexpr size_t n = 131;
   const auto a = floats(n + 16, 3), b = floats(n + 16, 3);
   const auto half = halves(n + 32, 3);
-  const auto x = bytes<int8_t>(n + 64), y = bytes<int8_t>(n + 64);
+  const auto x = codes(n + 64), y = codes(n + 64);
   const auto* p = reinterpret_cast<const uint8_t*>(x.data());
   const auto* q = reinterpret_cast<const uint8_t*>(y.data());
   for (size_t at = 0; at < 64; ++at) {
