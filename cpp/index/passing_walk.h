@@ -111,7 +111,7 @@ PassingWalk walk_passing(const Level& level, const Scorer& scorer, uint32_t entr
       n = cross(level, scorer, bridges[i], passes, n, walk);
     }
     measured += n;
-    take_fresh(level, scorer, from, key, n, walk);
+    take_fresh(level, scorer, {from, key, fresh, n}, walk);
   }
   return {measured, false};
 }

@@ -17,6 +17,7 @@ struct Walk {
   Visited visited;
   Pool pool;
   std::vector<uint32_t> fresh;    // neighbours met for the first time
+  std::vector<uint32_t> waiting;  // those of the row before
   std::vector<uint32_t> bridges;  // neighbours to be stepped over
 
   // A row that was met from its double, and is not in the pool.
@@ -27,23 +28,30 @@ struct Walk {
   std::vector<Twin> twins;
 };
 
-// Measures the first `n` of walk.fresh, neighbours of `from`, whose key is `key`, and puts them into the pool.
-// REQUIRES: there is room for three more.
+// Neighbours of one row that were met for the first time.
+struct Fresh {
+  uint32_t from = kNoRow;
+  uint32_t key = 0;  // of `from`
+  uint32_t* rows = nullptr;
+  size_t n = 0;
+};
+
+// Measures rows and puts them into the pool. REQUIRES: there is room for three more.
 template <class Level, class Scorer>
-[[gnu::always_inline]] inline void take_fresh(const Level& level, const Scorer& scorer, uint32_t from, uint32_t key,
-                                              size_t n, Walk& walk) {
-  uint32_t* const fresh = walk.fresh.data();
+[[gnu::always_inline]] inline void take_fresh(const Level& level, const Scorer& scorer, const Fresh& fresh,
+                                              Walk& walk) {
   uint32_t keys[4];
-  if (n == 0) return;
-  std::fill_n(fresh + n, 3, fresh[n - 1]);
-  for (size_t i = 0; i < n; i += 4) {
-    scorer.keys4(fresh + i, keys);
-    const size_t four = std::min<size_t>(4, n - i);
+  if (fresh.n == 0) return;
+  std::fill_n(fresh.rows + fresh.n, 3, fresh.rows[fresh.n - 1]);
+  for (size_t i = 0; i < fresh.n; i += 4) {
+    scorer.keys4(fresh.rows + i, keys);
+    const size_t four = std::min<size_t>(4, fresh.n - i);
     for (size_t j = 0; j < four; ++j) {
-      if (keys[j] == key && scorer.same(from, fresh[i + j])) {
-        walk.twins.push_back({from, fresh[i + j]});
-      } else if (walk.pool.insert(keys[j], fresh[i + j])) {
-        level.prefetch(fresh[i + j]);
+      const uint32_t row = fresh.rows[i + j];
+      if (keys[j] == fresh.key && scorer.same(fresh.from, row)) {
+        walk.twins.push_back({fresh.from, row});
+      } else if (walk.pool.insert(keys[j], row)) {
+        level.prefetch(row);
       }
     }
   }
@@ -74,14 +82,37 @@ size_t take_entries(const Scorer& scorer, std::span<const uint32_t> entries, Wal
   return measured;
 }
 
+// Expands the nearest row of the pool: asks for the codes of those of its neighbours that were never met, and writes
+// them to `rows`.
+template <class Level, class Scorer>
+[[gnu::always_inline]] inline Fresh expand_next(const Level& level, const Scorer& scorer, uint32_t* rows, Walk& walk) {
+  Fresh fresh{.key = walk.pool.next_key(), .rows = rows};
+  fresh.from = walk.pool.pop();
+  const uint32_t* const list = level.list(fresh.from);
+  if (walk.pool.has_next()) level.prefetch(walk.pool.next());
+  for (size_t slot = 0; slot < level.slots(); ++slot) {
+    const uint32_t row = level.load(list + slot);
+    if (row >= level.rows()) {
+      if (row == kNoRow) break;
+      level.beyond(row);
+      continue;
+    }
+    if (!walk.visited.enter(row)) continue;
+    scorer.prefetch(row);
+    rows[fresh.n++] = row;
+  }
+  return fresh;
+}
+
 // Best-first search of one level from `entries` with breadth `ef`:
 //
 //   while the nearest row not yet expanded is among the ef nearest:
 //     measure those of its neighbours that were never met, and keep the ef nearest of all
 //
-// It is fast because every line that it will need is asked for early: the codes of all new neighbours before the first
-// is measured, four at a time, and the links of the row that is next before it is. The walk ends when all ef are
-// expanded, which an early stop could shorten at some cost in recall.
+// It is fast because every line that it will need is asked for early: the links of the row that is next before it is,
+// and the codes of a row's neighbours before those of the row before it are measured, four at a time. So a row is
+// chosen without what its predecessor leads to, which costs hardly a step. The walk ends when all ef are expanded,
+// which an early stop could shorten at some cost in recall.
 //
 // Rows that are the same to the scorer would crowd everything else out of the pool where there are many. They hang in a
 // chain on the first of them, which alone is in the pool: each names the next in its first slot (see Linker).
@@ -95,28 +126,18 @@ size_t walk_level(const Level& level, const Scorer& scorer, std::span<const uint
   walk.pool.reset(ef);
   walk.twins.clear();
   walk.fresh.resize(level.slots() + 4);
-  uint32_t* const fresh = walk.fresh.data();
+  walk.waiting.resize(level.slots() + 4);
 
   size_t measured = take_entries(scorer, entries, walk);
-  while (walk.pool.has_next()) {
-    const uint32_t key = walk.pool.next_key();
-    const uint32_t from = walk.pool.pop();
-    const uint32_t* const list = level.list(from);
-    if (walk.pool.has_next()) level.prefetch(walk.pool.next());
-    size_t n = 0;
-    for (size_t slot = 0; slot < level.slots(); ++slot) {
-      const uint32_t row = level.load(list + slot);
-      if (row >= level.rows()) {
-        if (row == kNoRow) break;
-        level.beyond(row);
-        continue;
-      }
-      if (!walk.visited.enter(row)) continue;
-      scorer.prefetch(row);
-      fresh[n++] = row;
-    }
-    measured += n;
-    take_fresh(level, scorer, from, key, n, walk);
+  uint32_t* room = walk.fresh.data();
+  Fresh waiting{.rows = walk.waiting.data()};
+  while (walk.pool.has_next() || waiting.n > 0) {
+    Fresh fresh{.rows = room};
+    if (walk.pool.has_next()) fresh = expand_next(level, scorer, room, walk);
+    take_fresh(level, scorer, waiting, walk);
+    measured += waiting.n;
+    room = waiting.rows;
+    waiting = fresh;
   }
   return measured;
 }
