@@ -13,7 +13,9 @@ namespace lamina {
 namespace {
 
 constexpr uint64_t kRowsInTurn = 16;
+constexpr uint64_t kNeighboursInTurn = 256;  // apart from those of another thread
 constexpr uint32_t kRefineBreadth = 64;
+constexpr uint32_t kExpanded = 40;  // of them: what lies behind the others is seldom chosen
 constexpr uint32_t kJoinBreadth = 64;
 constexpr uint32_t kShuffled = 1000;  // a batch of at least so many rows goes in shuffled
 constexpr size_t kSampleRows = 1000;
@@ -26,21 +28,21 @@ float slack(const VectorSpec& spec) { return spec.metric == Metric::kIp ? 1.0F :
 
 // Calls work(linker, i) for all i below `count`.
 template <class L, class Work>
-void share_as(HeadGraph& graph, size_t count, bool settled, int threads, Work&& work) {
+void share_as(HeadGraph& graph, size_t count, uint64_t in_turn, bool settled, int threads, Work&& work) {
   const unsigned workers = worker_count(threads);
   std::vector<std::unique_ptr<L>> linkers(workers);
   for (auto& linker : linkers) linker = std::make_unique<L>(graph, settled);
-  parallel_for(0, count, kRowsInTurn, workers, [&](uint64_t begin, uint64_t end, unsigned worker) {
+  parallel_for(0, count, in_turn, workers, [&](uint64_t begin, uint64_t end, unsigned worker) {
     for (uint64_t i = begin; i < end; ++i) work(*linkers[worker], i);
   });
 }
 
 template <class Work>
-void share(HeadGraph& graph, size_t count, bool settled, int threads, Work&& work) {
+void share(HeadGraph& graph, size_t count, uint64_t in_turn, bool settled, int threads, Work&& work) {
   if (has_i8(graph.spec())) {
-    share_as<I8Linker>(graph, count, settled, threads, work);
+    share_as<I8Linker>(graph, count, in_turn, settled, threads, work);
   } else {
-    share_as<StoredLinker>(graph, count, settled, threads, work);
+    share_as<StoredLinker>(graph, count, in_turn, settled, threads, work);
   }
 }
 
@@ -50,12 +52,6 @@ std::vector<uint32_t> shuffled(uint32_t begin, uint32_t end, uint64_t seed) {
   Random random(seed);
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.uniform(i)]);
   return order;
-}
-
-void refine(HeadGraph& graph, std::span<const uint32_t> rows, bool settled, int threads) {
-  const float alpha = slack(graph.spec());
-  share(graph, rows.size(), settled, threads,
-        [&](auto& linker, size_t i) { linker.refine(rows[i], kRefineBreadth, alpha); });
 }
 
 }  // namespace
@@ -80,20 +76,21 @@ void link_rows(HeadGraph& graph, int threads) {
   std::vector<uint32_t> order(end - begin);
   std::iota(order.begin(), order.end(), begin);
   if (order.size() >= kShuffled) order = shuffled(begin, end, graph.spec().seed + begin);
-  share(graph, order.size(), false, threads, [&](auto& linker, size_t i) { linker.insert(order[i]); });
+  share(graph, order.size(), kRowsInTurn, false, threads, [&](auto& linker, size_t i) { linker.insert(order[i]); });
   graph.set_linked(end);
 }
 
-void refine_rows(HeadGraph& graph, int threads) {
-  refine(graph, shuffled(0, graph.linked(), ~graph.spec().seed), false, threads);
+void refine_rows(HeadGraph& graph, std::span<const uint32_t> rows, int threads) {
+  const float alpha = slack(graph.spec());
+  share(graph, rows.size(), kNeighboursInTurn, true, threads, [&](auto& linker, size_t i) {
+    linker.refine(rows[i], {kRefineBreadth, kExpanded, 0}, alpha);
+  });
 }
-
-void refine_again(HeadGraph& graph, std::span<const uint32_t> rows, int threads) { refine(graph, rows, true, threads); }
 
 void reconsider_rows(HeadGraph& graph, uint32_t level, std::span<const uint32_t> rows, int threads,
                      const std::function<std::vector<uint32_t>(size_t)>& others) {
   const float alpha = level == 0 ? slack(graph.spec()) : 1.0F;
-  share(graph, rows.size(), true, threads,
+  share(graph, rows.size(), kRowsInTurn, true, threads,
         [&](auto& linker, size_t i) { linker.reconsider(rows[i], level, others(i), alpha); });
 }
 
@@ -104,7 +101,7 @@ void join_rows(HeadGraph& graph, std::span<const uint32_t> order, int threads,
   const auto is_linked = [&](uint32_t row) {
     return row < carried || HeadGraph::load(graph.list(row, 0)) != kNoRow;  // it has its links before others have it
   };
-  share(graph, order.size(), true, threads, [&](auto& linker, size_t i) {
+  share(graph, order.size(), kRowsInTurn, true, threads, [&](auto& linker, size_t i) {
     std::vector<uint32_t> near = nearby(order[i]);
     std::erase_if(near, [&](uint32_t row) { return !is_linked(row) || graph.is_twin(row); });
     linker.join(order[i], near, kJoinBreadth, alpha);

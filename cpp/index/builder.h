@@ -17,10 +17,9 @@ I8Params train_codes(const VectorSpec& spec, const HeadRows& rows, uint32_t coun
 // neither a sorted nor a clustered source bends the graph. On one thread the same rows give the same graph.
 void link_rows(HeadGraph& graph, int threads);
 
-// Chooses the neighbours of all linked rows again, now that all rows are there.
-void refine_rows(HeadGraph& graph, int threads);
-// The same for these rows, of a graph that was refined before.
-void refine_again(HeadGraph& graph, std::span<const uint32_t> rows, int threads);
+// Looks again around these linked rows and chooses their neighbours anew. Best in an order in which rows near each
+// other follow one another: so their surroundings are still in cache.
+void refine_rows(HeadGraph& graph, std::span<const uint32_t> rows, int threads);
 
 // Chooses the neighbours of linked rows on a level anew, those of rows[i] among them and others(i).
 void reconsider_rows(HeadGraph& graph, uint32_t level, std::span<const uint32_t> rows, int threads,

@@ -54,6 +54,37 @@ bool finds(const View& view, uint32_t row, const void* query) {
   return n == kFirst && hits[n - 1].distance <= distance_to_itself(view.spec, part, row, query);
 }
 
+std::vector<uint32_t> marked(std::span<const uint32_t> rows, std::span<const uint8_t> marks) {
+  std::vector<uint32_t> chosen;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (marks[i] != 0) chosen.push_back(rows[i]);
+  }
+  return chosen;
+}
+
+// Of `asked`, the rows that the narrowest walk does not meet. What it meets, a broader one meets too: it goes the same
+// way first.
+std::vector<uint32_t> not_met(const VectorSpec& spec, const Part& part, std::span<const uint32_t> asked, int threads) {
+  std::vector<uint8_t> missed(asked.size());
+  parallel_for(0, asked.size(), kProbesInTurn, static_cast<unsigned>(std::max(threads, 0)),
+               [&](uint64_t begin, uint64_t end, unsigned) {
+                 const SealedRows rows(spec, part);
+                 RowQuery query(spec, part);
+                 ExactQuery exact;
+                 I8Query coded;
+                 Walk walk;
+                 for (uint64_t i = begin; i < end; ++i) {
+                   exact.prepare(spec, query(asked[i]));
+                   with_scorer(spec, part, rows, exact, coded,
+                               [&](const auto& scorer) { find_near(part, scorer, kFirst, walk); });
+                   size_t at = 0;
+                   while (at < walk.pool.size() && walk.pool.row(at) != asked[i]) ++at;
+                   missed[i] = at == walk.pool.size();
+                 }
+               });
+  return marked(asked, missed);
+}
+
 // Of `asked`, the rows that are not found.
 std::vector<uint32_t> not_found(const VectorSpec& spec, const Part& part, std::span<const uint32_t> asked,
                                 int threads) {
@@ -67,11 +98,7 @@ std::vector<uint32_t> not_found(const VectorSpec& spec, const Part& part, std::s
                  RowQuery query(spec, part);
                  for (uint64_t i = begin; i < end; ++i) lost[i] = !finds(view, asked[i], query(asked[i]));
                });
-  std::vector<uint32_t> rows;
-  for (size_t i = 0; i < asked.size(); ++i) {
-    if (lost[i] != 0) rows.push_back(asked[i]);
-  }
-  return rows;
+  return marked(asked, lost);
 }
 
 std::vector<uint32_t> not_reached(const Part& part) {
@@ -138,7 +165,7 @@ std::vector<uint32_t> suspects(const Part& part, std::span<const uint32_t> order
   const std::vector<uint32_t> links = in_degrees(part);
   std::vector<uint32_t> rows;
   for (uint32_t row = 0; row < part.rows; ++row) {
-    if (order[row] >= first || links[row] <= part.graph.degree / 4) rows.push_back(row);
+    if (order[row] >= first || links[row] <= part.graph.degree / 2) rows.push_back(row);
   }
   return rows;
 }
@@ -150,7 +177,7 @@ size_t mend(const VectorSpec& spec, const Part& part, std::span<const uint32_t> 
   if (part.graph.entry == kNoRow) return 0;
   std::vector<uint32_t> lost = not_reached(part);
   if (spec.metric != Metric::kIp) {
-    const std::vector<uint32_t> more = not_found(spec, part, asked, threads);
+    const std::vector<uint32_t> more = not_found(spec, part, not_met(spec, part, asked, threads), threads);
     lost.insert(lost.end(), more.begin(), more.end());
     std::sort(lost.begin(), lost.end());
     lost.erase(std::unique(lost.begin(), lost.end()), lost.end());

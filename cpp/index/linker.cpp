@@ -2,6 +2,15 @@
 
 namespace lamina {
 
+// Half as broad as building is to look: refining looks again. By inner product rows of great length are near all
+// others, and the few others to be linked lie behind them.
+template <class Space>
+typename Linker<Space>::Care Linker<Space>::first_look() const {
+  const VectorSpec& spec = graph_.spec();
+  if (spec.metric == Metric::kIp) return {spec.ef_construction, spec.ef_construction, spec.m, kInsertAlpha};
+  return {(spec.ef_construction + 1) / 2, kWeighed, spec.m, kInsertAlpha};
+}
+
 template <class Space>
 void Linker<Space>::insert(uint32_t row, std::span<const uint32_t> nearby, const Care& care) {
   const uint32_t level = graph_.level_of(row);
@@ -39,6 +48,7 @@ void Linker<Space>::insert_below(uint32_t row, HeadGraph::Entry top, std::span<c
       candidates.push_back({space_.distance(query_, walk_.pool.key(i)), walk_.pool.row(i)});
     }
     if (l == 0) candidates_ = candidates;
+    candidates.resize(std::min<size_t>(candidates.size(), care.weighed));
     choose(query_, candidates, l == 0 ? care.most : graph_.spec().m, l == 0 ? care.alpha : kInsertAlpha);
   }
   old_.clear();
@@ -50,7 +60,7 @@ void Linker<Space>::insert_below(uint32_t row, HeadGraph::Entry top, std::span<c
 }
 
 template <class Space>
-void Linker<Space>::refine(uint32_t row, uint32_t ef, float alpha) {
+void Linker<Space>::refine(uint32_t row, const Breadth& ef, float alpha) {
   if (graph_.is_twin(row)) return;
   space_.prepare(query_, row);
   walk_level(HeadLevel(graph_, 0, graph_.rows()), space_.scorer(query_), row, ef, walk_);
@@ -197,10 +207,10 @@ void Linker<Space>::link(uint32_t from, uint32_t level, const Candidate& to, flo
   while (used < slots && HeadGraph::load(list + used) != kNoRow && HeadGraph::load(list + used) != to.row) ++used;
   if (used == slots) {
     space_.prepare(other_, from);
-    measure_list(other_, from, level, old_);
     if (settled_) {
       displace(from, level, to, alpha);
     } else {
+      measure_list(other_, from, level, old_);
       listed_ = old_;
       listed_.push_back(to);
       std::sort(listed_.begin(), listed_.end());
@@ -214,25 +224,37 @@ void Linker<Space>::link(uint32_t from, uint32_t level, const Candidate& to, flo
   graph_.unlock(from);
 }
 
-// Under the lock of `from`, whose list is `old_`, measured by `other_`.
+// Under the lock of `from`, which `other_` stands for and whose list is full.
 template <class Space>
 void Linker<Space>::displace(uint32_t from, uint32_t level, const Candidate& to, float alpha) {
   space_.prepare(pair_, to.row);
-  listed_ = old_;
-  measure(pair_, listed_);
-  size_t worst = old_.size();
+  const uint32_t* const list = graph_.list(from, level);
+  const size_t slots = graph_.degree(level);
+  size_t worst = slots;
+  Candidate farthest{0, 0};
   bool shadows_worst = false;
-  for (size_t i = 0; i < old_.size(); ++i) {
-    if (space_.same(other_, old_[i].row)) continue;  // its twin stays
-    const float apart = listed_[i].distance * alpha;
-    const bool nearer = old_[i] < to;
-    if (nearer && apart <= to.distance) return;
-    const bool shadowed = !nearer && apart <= old_[i].distance;
-    if (nearer || (shadows_worst && !shadowed)) continue;
-    if (worst == old_.size() || shadowed != shadows_worst || old_[worst] < old_[i]) worst = i;
-    shadows_worst = shadowed;
+  for (size_t i = 0; i < slots; i += 4) {
+    const size_t n = std::min<size_t>(4, slots - i);
+    Candidate there[4];
+    Candidate apart[4];
+    for (size_t j = 0; j < n; ++j) there[j] = apart[j] = {0, HeadGraph::load(list + i + j)};
+    measure(other_, {there, n});
+    measure(pair_, {apart, n});
+    for (size_t j = 0; j < n; ++j) {
+      if (space_.same(other_, there[j].row)) continue;  // its twin stays
+      const float away = apart[j].distance * alpha;
+      const bool nearer = there[j] < to;
+      if (nearer && away <= to.distance) return;
+      const bool shadowed = !nearer && away <= there[j].distance;
+      if (nearer || (shadows_worst && !shadowed)) continue;
+      if (worst == slots || shadowed != shadows_worst || farthest < there[j]) {
+        worst = i + j;
+        farthest = there[j];
+      }
+      shadows_worst = shadowed;
+    }
   }
-  if (worst == old_.size() || (level == 0 && !graph_.lose_link(old_[worst].row, 1))) return;
+  if (worst == slots || (level == 0 && !graph_.lose_link(farthest.row, 1))) return;
   if (level == 0) graph_.gain_link(to.row);
   HeadGraph::store(graph_.list(from, level) + worst, to.row);
 }

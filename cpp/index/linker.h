@@ -28,16 +28,16 @@ class Linker {
   explicit Linker(HeadGraph& graph, bool settled = false) : graph_(graph), space_(graph), settled_(settled) {}
 
   // Links a row that is encoded and not linked.
-  void insert(uint32_t row) { insert(row, {}, {graph_.spec().ef_construction, graph_.spec().m, kInsertAlpha}); }
+  void insert(uint32_t row) { insert(row, {}, first_look()); }
   // The same for a row of which some linked rows nearby are known, none a twin: it is looked for around them, and gets
   // the neighbours that refining would give it.
   void join(uint32_t row, std::span<const uint32_t> nearby, uint32_t ef, float alpha) {
-    insert(row, nearby, {ef, graph_.degree(0), alpha});
+    insert(row, nearby, {ef, ef, graph_.degree(0), alpha});
   }
   // Chooses a row's neighbours on a level anew, among them and these.
   void reconsider(uint32_t row, uint32_t level, std::span<const uint32_t> others, float alpha);
   // Searches a linked row's surroundings again and chooses its neighbours on level 0 anew.
-  void refine(uint32_t row, uint32_t ef, float alpha);
+  void refine(uint32_t row, const Breadth& ef, float alpha);
 
  private:
   struct Candidate {
@@ -51,14 +51,17 @@ class Linker {
   using Candidates = std::vector<Candidate>;
 
   static constexpr float kInsertAlpha = 1.0F;
+  static constexpr uint32_t kWeighed = 48;
 
-  // How a row's place on level 0 is found.
+  // How a row's place is found.
   struct Care {
     uint32_t ef;
-    uint32_t most;  // neighbours
+    uint32_t weighed;  // of the nearest found, to be chosen from
+    uint32_t most;     // neighbours on level 0
     float alpha;
   };
 
+  Care first_look() const;
   void insert(uint32_t row, std::span<const uint32_t> nearby, const Care& care);
   void insert_below(uint32_t row, HeadGraph::Entry top, std::span<const uint32_t> nearby, const Care& care);
   // Hangs a row on one of the pool that is the same to the byte; false if there is none.

@@ -63,11 +63,8 @@ class Merging {
     const auto [graph, bereaved] = carry_graph(spec, base, sources_[0].rows, rows_, params(), threads_);
     const uint32_t carried = graph->linked();
     join(*graph);
-    if (base.calibration.points.empty()) {  // as it was sealed: never refined
-      refine_rows(*graph, threads_);
-    } else {
-      refine_again(*graph, bereaved, threads_);
-    }
+    const bool was_refined = !base.calibration.points.empty();  // else it is as its head was
+    refine_rows(*graph, was_refined ? bereaved : walk_order(*graph), threads_);
     const std::vector<uint32_t> order = walk_order(*graph);
     const Frozen frozen = freeze(spec, *rows_, graph.get(), order, threads_);
     frozen.part->calibration = recalibrate(spec, *frozen.part, base.calibration, threads_);

@@ -55,7 +55,7 @@ std::shared_ptr<const Part> VectorSet::rebuild(const View& view, int threads, Ro
   std::iota(order.begin(), order.end(), 0U);
   if (view.live < kFlatRows) return freeze(spec, *rows, nullptr, order, threads).part;
   const std::shared_ptr<HeadGraph> graph = graph_of(view, rows, threads);
-  refine_rows(*graph, threads);
+  refine_rows(*graph, walk_order(*graph), threads);
   if (row_order == RowOrder::kByNearness) order = walk_order(*graph);
   const Frozen frozen = freeze(spec, *rows, graph.get(), order, threads);
   frozen.part->calibration = calibrate(spec, *frozen.part, threads);
