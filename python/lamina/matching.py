@@ -82,8 +82,6 @@ def _exists(column: pa.Array, node: Predicate) -> pa.BooleanArray:
 
 
 def _one_of(column: pa.Array, node: Predicate) -> pa.BooleanArray:
-    if pa.types.is_decimal(column.type):  # values of any number of digits
-        return functools.reduce(pc.or_, (_compared(column, node.field, "eq", value) for value in node.values))
     fitted = [_fitted(node.field, "eq", value, column.type) for value in node.values]
     values = [value for kind, value in fitted if kind == "eq"]
     if len(values) == 1:
@@ -102,8 +100,7 @@ def _compared(column: pa.Array, field: str, kind: str, value: Any) -> pa.Boolean
         return pc.is_valid(column)
     if kind == "never":
         return pa.array(np.zeros(len(column), np.bool_))
-    scalar = pa.scalar(value) if pa.types.is_decimal(column.type) else pa.scalar(value, column.type)
-    return _known(COMPARE[kind](column, scalar))
+    return _known(COMPARE[kind](column, pa.scalar(value, column.type)))
 
 
 def _contains(column: pa.Array, node: Predicate) -> pa.BooleanArray:
@@ -148,7 +145,7 @@ def _fitted(field: str, kind: str, value: Any, of: pa.DataType) -> tuple[str, An
     if pa.types.is_floating(of):
         return _in_double(kind, value)
     if pa.types.is_decimal(of):
-        return kind, decimal.Decimal(value)
+        return _in_decimal(kind, decimal.Decimal(value), of)
     if pa.types.is_timestamp(of) and (value.tzinfo is None) != (of.tz is None):
         has, lacks = ("a time zone", "none") if of.tz else ("no time zone", "one")
         raise FilterError(f"field {field!r} is of times with {has}, and {value.isoformat()} has {lacks}")
@@ -163,11 +160,34 @@ def _in_int64(kind: str, value: float) -> tuple[str, Any]:
     if kind == "eq":
         whole = not math.isinf(value) and int(value) == value and int(value) in INT64
         return ("eq", int(value)) if whole else ("never", None)
-    if value >= INT64.stop:
-        return ("never" if kind in ("gt", "gte") else "always"), None
-    if value < INT64.start:
-        return ("always" if kind in ("gt", "gte") else "never"), None
+    if value >= INT64.stop or value < INT64.start:
+        return _beyond(kind, value > 0), None
     return kind, math.floor(value) if kind in ("gt", "lte") else math.ceil(value)
+
+
+def _beyond(kind: str, above: bool) -> str:
+    """A comparison with what is greater, or else less, than all that the column can hold."""
+    return "never" if kind == "eq" or (kind in ("gt", "gte")) == above else "always"
+
+
+def _in_decimal(kind: str, value: decimal.Decimal, of: pa.DataType) -> tuple[str, Any]:
+    """A value between two that the column can hold is asked of as in `_in_int64`, with steps for numbers."""
+    if value and value.adjusted() >= of.precision - of.scale:
+        return _beyond(kind, value > 0), None
+    steps = _shifted(value, of.scale)
+    down = steps.to_integral_value(decimal.ROUND_FLOOR)
+    if kind == "eq" and down != steps:
+        return "never", None
+    whole = down if kind in ("eq", "gt", "lte") else steps.to_integral_value(decimal.ROUND_CEILING)
+    if abs(int(whole)) >= 10**of.precision:
+        return _beyond(kind, whole > 0), None
+    return kind, _shifted(whole, -of.scale)
+
+
+def _shifted(value: decimal.Decimal, places: int) -> decimal.Decimal:
+    """Times 10**places, all digits kept."""
+    sign, digits, exponent = value.as_tuple()
+    return decimal.Decimal((sign, digits, int(exponent) + places))
 
 
 def _in_double(kind: str, value: float) -> tuple[str, Any]:
@@ -175,7 +195,7 @@ def _in_double(kind: str, value: float) -> tuple[str, Any]:
     try:
         near = float(value)
     except OverflowError:
-        near = math.copysign(math.inf, value)
+        near = math.inf if value > 0 else -math.inf
     if near == value:
         return kind, near
     if kind == "eq" or math.isnan(near):
