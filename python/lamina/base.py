@@ -128,11 +128,9 @@ class Base:
         absent = refs == np.uint64(_core.NO_REF)
         if absent.any():
             raise self._absent(listed(ids)[int(absent.argmax())])
-        return Rows(
-            records.metadata_at(self.snapshot, refs, self._shared.cache),
-            records.content_at(self.snapshot, refs, self._shared.cache),
-            self.snapshot.fields_at(refs)["content_hash"],
-        )
+        found, cache = self.snapshot.blocks_at(refs), self._shared.cache
+        hashes = self.snapshot.fields_at(refs)["content_hash"]
+        return Rows(records.metadata_in(found, cache), records.content_in(found, cache), hashes)
 
     def _absent(self, id: object) -> NotFoundError:
         return NotFoundError(f"no record {id!r} in {self._name!r} to update: upsert adds what is not there")

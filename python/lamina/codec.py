@@ -65,30 +65,20 @@ def decode_metadata(block: Any) -> pa.RecordBatch:
 
 def read_metadata(block: _core.Block, names: Sequence[str] | None = None) -> pa.RecordBatch:
     """The metadata of a block that is kept, or these of its columns; no content is read. ValueError as above."""
-    head = block.read(0, HEADER.size)
-    if len(head) < HEADER.size:
-        raise ValueError(f"a block of {len(head)} bytes is shorter than its header of {HEADER.size}")
-    magic, rows, size, _, _ = HEADER.unpack(head)
-    if magic != MAGIC or rows != block.rows:
-        raise ValueError(f"a block begins with {magic!r} and {rows} rows, not {MAGIC!r} and {block.rows}")
+    rows, size, _, _ = _head_of(block)
     return _from_ipc(block.read(HEADER.size, size), rows, names=names)
+
+
+def read_content(block: _core.Block) -> pa.Array | None:
+    """The content of a block that is kept; None where no record has any. No metadata are read. ValueError as above."""
+    rows, size, packed_size, raw_size = _head_of(block)
+    return _content(block.read(HEADER.size + size, packed_size), raw_size, rows) if packed_size else None
 
 
 def decode_content(block: Any) -> pa.Array:
     """The content of a block's records (large_string, all null where the block has none). ValueError as above."""
     rows, _, packed, raw_size = _split(block)
-    if not len(packed):
-        return pa.nulls(rows, pa.large_string())
-    try:
-        parameters = zstandard.get_frame_parameters(packed)
-        if parameters.content_size != raw_size:
-            raise ValueError(f"content of {raw_size} bytes expected, {parameters.content_size} in its zstd frame")
-        if raw_size > PROVED:
-            _prove(packed, raw_size)
-        raw = _decompressor().decompress(packed)
-    except zstandard.ZstdError as error:
-        raise ValueError(f"content does not decompress: {error}") from error
-    return _from_ipc(raw, rows, content=True).column(0)
+    return _content(packed, raw_size, rows) if len(packed) else pa.nulls(rows, pa.large_string())
 
 
 class Codec:
@@ -124,6 +114,17 @@ def content_hashes(texts: Sequence[str | None]) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
 
 
+def _head_of(block: _core.Block) -> tuple[int, int, int, int]:
+    """(rows, bytes of the metadata, of the content, and of that once decompressed) of a block that is kept."""
+    head = block.read(0, HEADER.size)
+    if len(head) < HEADER.size:
+        raise ValueError(f"a block of {len(head)} bytes is shorter than its header of {HEADER.size}")
+    magic, rows, size, packed_size, raw_size = HEADER.unpack(head)
+    if magic != MAGIC or rows != block.rows:
+        raise ValueError(f"a block begins with {magic!r} and {rows} rows, not {MAGIC!r} and {block.rows}")
+    return rows, size, packed_size, raw_size
+
+
 def _split(block: Any) -> tuple[int, memoryview, memoryview, int]:
     """(rows, metadata bytes, compressed content bytes, their decompressed size), each within the block."""
     view = memoryview(block).cast("B")
@@ -136,10 +137,25 @@ def _split(block: Any) -> tuple[int, memoryview, memoryview, int]:
         raise ValueError("a block's header has bits beyond its fields")
     if head_size + packed_size != len(view) - HEADER.size:
         raise ValueError(f"a block of {len(view)} bytes says {HEADER.size} + {head_size} + {packed_size}")
-    if raw_size > CONTENT_MAX or (packed_size == 0) != (raw_size == 0):
+    if (packed_size == 0) != (raw_size == 0):
         raise ValueError(f"a block's content of {packed_size} bytes says {raw_size} decompressed")
     body = view[HEADER.size :]
     return rows, body[:head_size], body[head_size:], raw_size
+
+
+def _content(packed: Any, raw_size: int, rows: int) -> pa.Array:
+    if raw_size > CONTENT_MAX:
+        raise ValueError(f"a block's content of {len(packed)} bytes says {raw_size} decompressed")
+    try:
+        parameters = zstandard.get_frame_parameters(packed)
+        if parameters.content_size != raw_size:
+            raise ValueError(f"content of {raw_size} bytes expected, {parameters.content_size} in its zstd frame")
+        if raw_size > PROVED:
+            _prove(packed, raw_size)
+        raw = _decompressor().decompress(packed)
+    except zstandard.ZstdError as error:
+        raise ValueError(f"content does not decompress: {error}") from error
+    return _from_ipc(raw, rows, content=True).column(0)
 
 
 def _to_ipc(batch: pa.RecordBatch) -> bytes:

@@ -60,7 +60,7 @@ def given_cells(metadata: Any, batch: pa.RecordBatch) -> dict[str, Any]:
     """For each column, which rows were given a value (None counts: it clears). Frames and columns give every cell."""
     if isinstance(metadata, Sequence) and as_table(metadata) is None:
         return {name: pa.array([row is not None and name in row for row in metadata]) for name in batch.schema.names}
-    return {name: pa.array([True] * batch.num_rows) for name in batch.schema.names}
+    return dict.fromkeys(batch.schema.names, pa.array(np.ones(batch.num_rows, np.bool_)))
 
 
 def no_columns(rows: int) -> pa.RecordBatch:

@@ -22,6 +22,7 @@ __all__ = ["BlockCache", "Record", "Records"]
 
 FIELDS = ("vectors", "metadata", "content")
 COLUMN = "metadata."  # before the name of one
+Place = tuple["_core.Block", NDArray[np.uint32], NDArray[np.int64]]  # a block, rows in it, and where they are to go
 SPARSE = 256  # rows of a block for each that is wanted, from which on it is not looked at as a whole
 
 
@@ -166,42 +167,54 @@ class BlockCache:
         known = codec.read_metadata(block)
         return self._metadata.keep(block.key, known, known.nbytes)
 
-    def content(self, block: _core.Block) -> pa.Array:
+    def content(self, block: _core.Block) -> pa.Array | None:
+        """The content of a block; None where no record has any."""
         known = self._content.find(block.key)
-        if known is None:
-            known = codec.decode_content(block.read())
-            self._content.keep(block.key, known, known.nbytes)
-        return known
+        if known is not None:
+            return known
+        found = codec.read_content(block)
+        return None if found is None else self._content.keep(block.key, found, found.nbytes)
 
 
 def metadata_at(
     snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache, names: Sequence[str] | None = None
 ) -> pa.RecordBatch:
     """The metadata of these records, or columns of it, in order, in the schema that holds them all."""
-    found = snapshot.blocks_at(refs)
+    return metadata_in(snapshot.blocks_at(refs), cache, names)
+
+
+def content_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache) -> pa.Array:
+    """The content of these records, in order: large_string, null where there is none."""
+    return content_in(snapshot.blocks_at(refs), cache)
+
+
+def metadata_in(found: Sequence[Place], cache: BlockCache, names: Sequence[str] | None = None) -> pa.RecordBatch:
+    """`metadata_at` of what `blocks_at` has found."""
     if not found:
         return columns.no_columns(0)
     blocks = [cache.metadata(block, names) for block, _, _ in found]
     chosen = [rows for _, rows, _ in found]
-    if sum(block.num_rows for block in blocks) > SPARSE * len(refs):  # one row here and there
+    wanted = sum(map(len, chosen))
+    if sum(block.num_rows for block in blocks) > SPARSE * wanted:  # one row here and there
         blocks = [columns.take(block, pa.array(rows)) for block, rows in zip(blocks, chosen, strict=True)]
         chosen = [np.arange(len(rows), dtype=np.uint32) for rows in chosen]
-    places, first = np.empty(len(refs), np.int64), 0
+    places, first = np.empty(wanted, np.int64), 0
     for block, rows, (_, _, positions) in zip(blocks, chosen, found, strict=True):
         places[positions] = first + rows.astype(np.int64)
         first += block.num_rows
     return columns.pick(blocks, places)
 
 
-def content_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache) -> pa.Array:
-    """The content of these records, in order: large_string, null where there is none."""
-    parts, order = [], []
-    for block, rows, positions in snapshot.blocks_at(refs):
-        parts.append(cache.content(block).take(pa.array(rows)))
-        order.append(positions)
-    if not parts:
-        return pa.nulls(0, pa.large_string())
-    return pa.concat_arrays(parts).take(_inverse(order))
+def content_in(found: Sequence[Place], cache: BlockCache) -> pa.Array:
+    """`content_at` of what `blocks_at` has found."""
+    blocks = [cache.content(block) for block, _, _ in found]
+    if all(block is None for block in blocks):
+        return pa.nulls(sum(len(rows) for _, rows, _ in found), pa.large_string())
+    parts = [
+        pa.nulls(len(rows), pa.large_string()) if block is None else block.take(pa.array(rows))
+        for block, (_, rows, _) in zip(blocks, found, strict=True)
+    ]
+    return pa.concat_arrays(parts).take(_inverse([positions for _, _, positions in found]))
 
 
 def lists_of(vectors: NDArray[Any], has_vector: NDArray[np.bool_]) -> pa.Array:

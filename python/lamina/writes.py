@@ -316,6 +316,8 @@ def _hashes(texts: pa.Array) -> NDArray[np.uint8]:
 
 
 def _refuse_repeated(ids: Ids) -> None:
+    if len(set(listed(ids))) == len(ids):
+        return
     seen: set[Any] = set()
     for id in listed(ids):
         if id in seen:
