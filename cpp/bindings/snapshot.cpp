@@ -2,9 +2,10 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
-#include <unordered_map>
 
 #include "base/error.h"
 #include "bindings/bindings.h"
@@ -95,7 +96,7 @@ py::array_t<uint64_t> find(const PythonSnapshot& self, const py::object& ids) {
   py::array_t<uint64_t> refs(static_cast<py::ssize_t>(wanted.size()));
   uint64_t* const out = refs.mutable_data();
   const py::gil_scoped_release released;
-  for (size_t i = 0; i < wanted.size(); ++i) out[i] = to_ref(self.snapshot->records->find(wanted.at(i)));
+  std::ranges::transform(self.snapshot->records->find_all(wanted), out, to_ref);
   return refs;
 }
 
@@ -269,14 +270,18 @@ py::list blocks_at(const PythonSnapshot& self, const Refs& refs) {
   std::vector<Needed> needed;
   {
     const py::gil_scoped_release released;
-    std::unordered_map<uint64_t, size_t> by_key;
-    for (size_t i = 0; i < all.size(); ++i) {
-      BlockRef ref = records.block_at(all[i], self.open->codec);
-      const uint32_t row = ref.row;
-      const auto [at, fresh] = by_key.try_emplace(ref.key, needed.size());
-      if (fresh) needed.push_back({std::move(ref), {}, {}});
-      needed[at->second].rows.push_back(row);
-      needed[at->second].positions.push_back(static_cast<int64_t>(i));
+    std::vector<size_t> order(all.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::ranges::sort(order, {}, [&](size_t i) { return std::pair(all[i].part, all[i].row); });
+    RecordRef first;  // row of the last of `needed`
+    for (const size_t i : order) {
+      const RecordRef where = all[i];
+      if (needed.empty() || where.part != first.part || where.row - first.row >= needed.back().ref.block_rows) {
+        needed.push_back({records.block_at(where, self.open->codec), {}, {}});
+        first = {where.part, where.row - needed.back().ref.row};
+      }
+      needed.back().rows.push_back(where.row - first.row);
+      needed.back().positions.push_back(static_cast<int64_t>(i));
     }
   }
   py::list blocks;

@@ -27,6 +27,17 @@ uint64_t partition_point(uint64_t count, Before before) {
   return low;
 }
 
+// The same from `low` on, where it is near: looked for in steps that double.
+template <class Before>
+uint64_t partition_point_from(uint64_t low, uint64_t end, Before before) {
+  uint64_t high = low;
+  for (uint64_t step = 1; high < end && before(high); step *= 2) {
+    low = high + 1;
+    high = low + step;
+  }
+  return low + partition_point(std::min(high, end) - low, [&](uint64_t i) { return before(low + i); });
+}
+
 class OpenRecords final : public RecordSegment {
  public:
   OpenRecords(std::shared_ptr<const Mapping> mapping, const FileRef& ref, const SegmentId& id, const Hasher& hasher)
@@ -84,6 +95,23 @@ class OpenRecords final : public RecordSegment {
     const bool found = row < rows_ && rids_[row] == rid;
     file_.require_whole();
     return found ? std::optional(static_cast<uint32_t>(row)) : std::nullopt;
+  }
+
+  std::vector<std::optional<uint32_t>> find_all(const Ids& ascending) const override {
+    if (ascending.kind != id_kind()) return std::vector<std::optional<uint32_t>>(ascending.size());
+    return ascending.kind == IdKind::kInt ? find_ordered(ascending.ints) : find_ordered(ascending.strings);
+  }
+
+  std::vector<std::optional<uint32_t>> find_all_rids(std::span<const uint64_t> ascending) const override {
+    std::vector<std::optional<uint32_t>> found(ascending.size());
+    uint64_t row = 0;
+    for (size_t i = 0; i < ascending.size(); ++i) {
+      row = partition_point_from(row, rows_, [&](uint64_t at) { return rids_[at] < ascending[i]; });
+      if (row == rows_) break;
+      if (rids_[row] == ascending[i]) found[i] = static_cast<uint32_t>(row);
+    }
+    file_.require_whole();
+    return found;
   }
 
   Id id_at(uint32_t row) const override {
@@ -188,6 +216,34 @@ class OpenRecords final : public RecordSegment {
     const bool found = row && read_id(*row) == id;
     file_.require_whole();
     return found ? row : std::nullopt;
+  }
+
+  template <class T>
+  std::vector<std::optional<uint32_t>> find_ordered(std::span<const T> ids) const {
+    const std::vector<uint32_t>* made = made_order_.get();
+    if (made == nullptr) {
+      try {
+        return find_ordered_by(ids, [&](uint64_t place) { return row_at(place); });
+      } catch (const CorruptionError&) {
+        made = &made_order_.keep(make_order());
+      }
+    }
+    return find_ordered_by(ids, [&](uint64_t place) { return (*made)[place]; });
+  }
+
+  template <class T, class RowAt>
+  std::vector<std::optional<uint32_t>> find_ordered_by(std::span<const T> ids, RowAt&& row_of) const {
+    std::vector<std::optional<uint32_t>> found(ids.size());
+    uint64_t place = 0;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      const auto is_before = [&](uint64_t at) { return std::get<T>(read_id(row_of(at))) < ids[i]; };
+      place = partition_point_from(place, rows_, is_before);
+      if (place == rows_) break;
+      const uint32_t row = row_of(place);
+      if (std::get<T>(read_id(row)) == ids[i]) found[i] = row;
+    }
+    file_.require_whole();
+    return found;
   }
 
   // In place of IORD where that is damaged. CorruptionError if the ids are.

@@ -46,6 +46,9 @@ class RecordSegment {
   virtual std::span<const uint64_t> rids() const = 0;     // strictly ascending
   virtual std::optional<uint32_t> find(Id id) const = 0;  // its row; none if it is of the other kind
   virtual std::optional<uint32_t> find_rid(uint64_t rid) const = 0;
+  // The same of many that ascend, found on one way through the segment.
+  virtual std::vector<std::optional<uint32_t>> find_all(const Ids& ascending) const = 0;
+  virtual std::vector<std::optional<uint32_t>> find_all_rids(std::span<const uint64_t> ascending) const = 0;
   // REQUIRES: row < rows(). Texts live as long as the segment.
   virtual Id id_at(uint32_t row) const = 0;
   virtual RecordFields fields_at(uint32_t row) const = 0;

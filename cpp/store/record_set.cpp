@@ -15,6 +15,45 @@ uint64_t reserve_block_keys(uint64_t count) {
   return next.fetch_add(count, std::memory_order_relaxed);
 }
 
+namespace {
+
+// Finds many: each in the head, and those that are left on one way through each part in the order of the keys, the
+// newest part first.
+template <class Key, class InHead, class InPart>
+std::vector<RecordRef> find_each(const RecordView& view, std::span<const Key> keys, InHead&& in_head,
+                                 InPart&& in_part) {
+  std::vector<RecordRef> found(keys.size());
+  std::vector<size_t> left;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const uint32_t row = view.head ? in_head(keys[i]) : RowIndex::kNone;
+    if (row != RowIndex::kNone) {
+      found[i] = {static_cast<uint32_t>(view.parts.size()), row};
+    } else {
+      left.push_back(i);
+    }
+  }
+  std::ranges::sort(left, {}, [&](size_t i) { return keys[i]; });
+  std::vector<Key> ascending;
+  for (auto part = static_cast<uint32_t>(view.parts.size()); part-- > 0 && !left.empty();) {
+    ascending.clear();
+    for (const size_t i : left) ascending.push_back(keys[i]);
+    const auto rows = in_part(**view.parts[part].segment, ascending);
+    const Bitmap& deleted = view.parts[part].deleted;
+    size_t kept = 0;
+    for (size_t at = 0; at < left.size(); ++at) {
+      if (rows[at] && !deleted.test(*rows[at])) {
+        found[left[at]] = {part, *rows[at]};
+      } else {
+        left[kept++] = left[at];
+      }
+    }
+    left.resize(kept);
+  }
+  return found;
+}
+
+}  // namespace
+
 SealedRecords::SealedRecords(std::shared_ptr<const RecordSegment> segment)
     : segment_(std::move(segment)),
       first_key_(reserve_block_keys(segment_->block_count())),
@@ -65,6 +104,27 @@ RecordRef RecordView::find_rid(uint64_t rid) const {
     if (row && !parts[part].deleted.test(*row)) return {part, *row};
   }
   return {};
+}
+
+std::vector<RecordRef> RecordView::find_all(const Ids& ids) const {
+  const auto in_head = [&](auto id) { return head->find(id, head_rows, head_deleted); };
+  if (ids.kind == IdKind::kInt) {
+    return find_each(*this, ids.ints, in_head, [](const RecordSegment& segment, std::span<const int64_t> ascending) {
+      return segment.find_all({IdKind::kInt, ascending, {}});
+    });
+  }
+  return find_each(*this, ids.strings, in_head,
+                   [](const RecordSegment& segment, std::span<const std::string_view> ascending) {
+                     return segment.find_all({IdKind::kString, {}, ascending});
+                   });
+}
+
+std::vector<RecordRef> RecordView::find_all_rids(std::span<const uint64_t> rids) const {
+  return find_each(
+      *this, rids, [&](uint64_t rid) { return head->find_rid(rid, head_rows, head_deleted); },
+      [](const RecordSegment& segment, std::span<const uint64_t> ascending) {
+        return segment.find_all_rids(ascending);
+      });
 }
 
 Id RecordView::id_at(RecordRef where) const {
@@ -124,8 +184,7 @@ uint64_t count_live(const RecordView& view) {
 size_t mark_dead(RecordView& view, std::span<const uint64_t> rids) {
   std::vector<std::vector<uint32_t>> dead(view.parts.size() + 1);
   size_t count = 0;
-  for (uint64_t rid : rids) {
-    const RecordRef where = view.find_rid(rid);
+  for (const RecordRef where : view.find_all_rids(rids)) {
     if (!where.found()) continue;
     dead[where.part].push_back(where.row);
     ++count;

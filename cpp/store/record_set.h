@@ -73,6 +73,8 @@ struct RecordView {
 
   RecordRef find(Id id) const;  // the live row, or none
   RecordRef find_rid(uint64_t rid) const;
+  std::vector<RecordRef> find_all(const Ids& ids) const;  // of each; many together cost less
+  std::vector<RecordRef> find_all_rids(std::span<const uint64_t> rids) const;
   Id id_at(RecordRef where) const;  // a string lives as long as the view
   RecordFields fields_at(RecordRef where) const;
   BlockRef block_at(RecordRef where, const RecordCodec& codec) const;  // checked by the codec before first use

@@ -107,17 +107,20 @@ class Transaction::Rids {
         settings(state.spec->settings),
         view_(state.records->view()) {}
 
-  std::optional<Known> find(Id id) const {
+  // Where these were before the transaction, as find() and untouched() want to know.
+  std::vector<RecordRef> stored(const Ids& ids) const {
+    return cleared_ ? std::vector<RecordRef>(ids.size()) : view_->find_all(ids);
+  }
+  std::optional<Known> find(Id id, RecordRef stored) const {
     if (const auto changed = changes_.find(id); changed != changes_.end()) return changed->second;
-    const RecordRef where = cleared_ ? RecordRef{} : view_->find(id);
-    if (!where.found()) return {};
-    const RecordFields fields = view_->fields_at(where);
+    if (!stored.found()) return {};
+    const RecordFields fields = view_->fields_at(stored);
     return Known{fields.rid, fields.created_us, fields.scope};
   }
   // The record, if the transaction has not touched it.
-  std::optional<RecordFields> untouched(Id id) const {
-    const RecordRef where = cleared_ || changes_.contains(id) ? RecordRef{} : view_->find(id);
-    return where.found() ? std::optional(view_->fields_at(where)) : std::nullopt;
+  std::optional<RecordFields> untouched(Id id, RecordRef stored) const {
+    if (!stored.found() || changes_.contains(id)) return {};
+    return view_->fields_at(stored);
   }
   void put(Id id, Known known) { changes_[id] = known; }
   void erase(Id id) { changes_[id] = std::nullopt; }
@@ -207,9 +210,10 @@ void Transaction::put(const WriteOp& op, Rids& rids) {
   if (given != 0) check_finite(op, rids.collection.spec->vectors, given);
   Memory& memory = memory_.emplace_back();
   WriteResult& result = results_.back();
+  const std::vector<RecordRef> stored = rids.stored(op.ids);
   for (size_t row = 0; row < op.ids.size(); ++row) {
     const Id id = op.ids.at(row);
-    std::optional<Rids::Known> known = rids.find(id);
+    std::optional<Rids::Known> known = rids.find(id, stored[row]);
     if (known && op.verb == Verb::kAdd) {
       throw DuplicateIdError("id " + name_of(id) + " is in collection '" + op.collection +
                              "' already; upsert or update replaces it");
@@ -249,8 +253,9 @@ void Transaction::backfill(const WriteOp& op, Rids& rids) {
   Memory& memory = memory_.emplace_back();
   const auto served = collection.served_vectors().view();
   const size_t row_bytes = spec.given_bytes();
+  const std::vector<RecordRef> stored = rids.stored(op.ids);
   for (size_t row = 0; row < op.ids.size(); ++row) {
-    const auto record = rids.untouched(op.ids.at(row));
+    const auto record = rids.untouched(op.ids.at(row), stored[row]);
     if (!record || basis_of(*record, *served) != op.content_hash[row]) continue;
     memory.rids.push_back(record->rid);
     memory.provenance.push_back({op.content_hash[row], now_us_});
@@ -265,8 +270,9 @@ void Transaction::backfill(const WriteOp& op, Rids& rids) {
 
 void Transaction::erase(const WriteOp& op, Rids& rids) {
   Memory& memory = memory_.emplace_back();
+  const std::vector<RecordRef> stored = rids.stored(op.ids);
   for (size_t row = 0; row < op.ids.size(); ++row) {
-    const auto known = rids.find(op.ids.at(row));
+    const auto known = rids.find(op.ids.at(row), stored[row]);
     if (!known) continue;
     memory.rids.push_back(known->rid);
     rids.erase(op.ids.at(row));

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <limits>
 #include <thread>
 
 #include "io/memory_fs.h"
@@ -33,6 +35,40 @@ std::shared_ptr<const RecordSegment> open(const File& file) {
   return open(std::make_shared<TestMapping>(file.bytes), file.ref);
 }
 
+// What many at once are answered, whatever lies between those that are there, is what each is.
+template <class T, class IdsOf>
+void expect_found(const RecordSegment& segment, std::vector<T> ids, IdsOf&& ids_of) {
+  std::ranges::sort(ids);
+  for (size_t step = 1; step <= ids.size(); step *= 3) {
+    std::vector<T> some;
+    for (size_t i = 0; i < ids.size(); i += step) some.push_back(ids[i]);
+    const auto found = segment.find_all(ids_of(some));
+    ASSERT_EQ(found.size(), some.size());
+    for (size_t i = 0; i < some.size(); ++i) EXPECT_EQ(found[i], segment.find(Id{some[i]}));
+  }
+}
+
+void expect_all_found(const RecordSegment& segment) {
+  std::vector<int64_t> ints{std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()};
+  std::vector<std::string_view> texts{"", "\xff"};
+  std::vector<uint64_t> rids{0, ~uint64_t{0}};
+  for (uint32_t row = 0; row < segment.rows(); ++row) {
+    const Id id = segment.id_at(row);
+    if (const auto* number = std::get_if<int64_t>(&id)) {
+      ints.insert(ints.end(), {*number, *number, *number + 1});
+    } else {
+      const auto text = std::get<std::string_view>(id);
+      texts.insert(texts.end(), {text, text, text.substr(0, text.size() - 1)});
+    }
+    rids.insert(rids.end(), {segment.rids()[row], segment.rids()[row] + 1});
+  }
+  expect_found(segment, ints, [](std::span<const int64_t> some) { return Ids{IdKind::kInt, some, {}}; });
+  expect_found(segment, texts, [](std::span<const std::string_view> some) { return Ids{IdKind::kString, {}, some}; });
+  std::ranges::sort(rids);
+  const auto found = segment.find_all_rids(rids);
+  for (size_t i = 0; i < rids.size(); ++i) EXPECT_EQ(found.at(i), segment.find_rid(rids[i]));
+}
+
 // Every answer that the segment can give.
 void read_all(const RecordSegment& segment) {
   for (uint32_t row = 0; row < segment.rows(); ++row) {
@@ -40,7 +76,7 @@ void read_all(const RecordSegment& segment) {
     segment.find_rid(segment.fields_at(row).rid);
     segment.block(segment.block_of(row));
   }
-  segment.rids();
+  segment.find_all_rids(segment.rids());
 }
 
 TEST(RecordSegment, GivesBackTheRecords) {
@@ -73,6 +109,7 @@ TEST(RecordSegment, GivesBackTheRecords) {
     EXPECT_EQ(segment->find(Id{int64_t{1}}), std::nullopt);
     EXPECT_EQ(segment->find(Id{std::string_view("zz")}), std::nullopt);
     EXPECT_EQ(segment->find(Id{std::string_view("")}), std::nullopt);
+    expect_all_found(*segment);
     segment->verify(kToyHasher);
   }
 }
@@ -136,6 +173,7 @@ TEST(RecordSegment, AnOrderOfIdsThatIsDamagedIsMadeInMemoryAndStillDamage) {
     const auto mapping = std::make_shared<TestMapping>(file.bytes);
     const auto segment = open(mapping, file.ref);
     mapping->data()[segment->file().find(kIdOrder)->offset + 1] ^= std::byte{0x40};
+    expect_all_found(*open(mapping, file.ref));
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t) threads.emplace_back([&] { read_all(*segment); });
     for (std::thread& thread : threads) thread.join();

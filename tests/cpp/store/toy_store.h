@@ -131,12 +131,16 @@ inline Rows batch_of(int batch, int64_t first, int64_t count) {
 inline Rows rows_of(const Snapshot& snapshot) {
   Rows rows;
   const RecordView& records = *snapshot.records;
+  std::vector<RecordRef> all;
+  std::vector<int64_t> ids;
   std::optional<RecordRef> after;
   std::vector<RecordRef> found;
   while (!(found = records.scan(after, 100)).empty()) {
     for (const RecordRef where : found) {
       const auto id = std::get<int64_t>(records.id_at(where));
       EXPECT_TRUE(records.find(id).found());
+      all.push_back(where);
+      ids.push_back(id);
       const BlockRef block = records.block_at(where, kToyCodec);
       Row row{ToyCodec::decode(block.bytes, block.block_rows).at(block.row), std::nullopt};
       View::RowRef at;
@@ -150,6 +154,10 @@ inline Rows rows_of(const Snapshot& snapshot) {
     after = found.back();
   }
   EXPECT_EQ(rows.size(), records.live);
+  const std::vector<RecordRef> again = records.find_all({IdKind::kInt, ids, {}});
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(std::pair(again[i].part, again[i].row), std::pair(all[i].part, all[i].row)) << "id " << ids[i];
+  }
   return rows;
 }
 inline Rows rows_in(const Store& store, const std::string& name = "docs") {
