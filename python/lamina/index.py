@@ -42,8 +42,8 @@ class Index(Neighbours):
         metric: "cosine" (1 − cos), "ip" (1 − dot), "l2" (squared Euclidean) or "hamming" (differing bits); also "cos",
             "dot", "inner_product", "l2sq", "euclidean".
         m: links of a row in the upper layers of the graph; twice as many on the lowest.
-        ef_construction: how broadly the neighbours of a row are looked for: by half of it for a new row, since `optimize`
-            looks again around all.
+        ef_construction: how broadly the neighbours of a row are looked for; half as broadly at first, since `optimize`
+            looks again.
         dtype: "float32" or "float16": how vectors are kept. Packed bits, uint8, for "hamming".
         quantize: what the graph is walked on: "i8" codes, or None for the vectors themselves; "auto" is "i8", and None
             for "hamming".
