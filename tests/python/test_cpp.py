@@ -1,7 +1,7 @@
 """The C++ tests, through pytest.
 
-Goal: one command runs every test. Method: build them in build/pytest, kept from run to run, and run ctest; where
-GoogleTest is absent, skip and name what was not run, unless LAMINA_REQUIRE_GTEST or CI says that it must be there. Then
+Goal: one command runs every test. Method: build them in build/pip, beside the rooms that pip has built there, and run
+ctest; where GoogleTest is absent, skip and name what was not run, unless LAMINA_REQUIRE_GTEST or CI says that it must be there. Then
 each safeguard is switched off, to see that a test notices.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build" / "pytest"
+BUILD = ROOT / "build" / "pip"  # pyproject.toml says so
 
 
 def tool(name: str) -> str:
@@ -37,11 +37,16 @@ def run(*command: str) -> str:
 
 
 def configure() -> str:
-    """Configures build/pytest; returns what cmake said."""
+    """Configures the C++ tests in the folder where pip builds; returns what cmake said.
+
+    What pip used to build may be gone, its ninja for one. Where there was none, pip used make.
+    """
+    cache = BUILD / "CMakeCache.txt"
+    with_make = cache.exists() and "CMAKE_GENERATOR:INTERNAL=Unix Makefiles" in cache.read_text()
+    generator = [] if with_make else ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"]
     return run(
-        tool("cmake"), "-S", str(ROOT), "-B", str(BUILD), "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
-        "-DCMAKE_BUILD_TYPE=Release", "-DLAMINA_PYTHON=OFF", "-DLAMINA_TESTING=ON",
-        "-DCMAKE_UNITY_BUILD=ON",
+        tool("cmake"), "-S", str(ROOT), "-B", str(BUILD), *generator, "-DSKBUILD=OFF", "-DCMAKE_BUILD_TYPE=Release",
+        "-DLAMINA_PYTHON=OFF", "-DLAMINA_TESTING=ON", "-DCMAKE_UNITY_BUILD=ON",
     )  # fmt: skip
 
 
@@ -53,7 +58,7 @@ def test_cpp() -> None:
         if os.environ.get("LAMINA_REQUIRE_GTEST") or os.environ.get("CI"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-    run(tool("cmake"), "--build", str(BUILD))
+    run(tool("cmake"), "--build", str(BUILD), "--parallel", str(os.cpu_count() or 2))
     report = BUILD / "report.xml"
     ctest = str(Path(tool("cmake")).parent / "ctest")
     run(ctest, "--test-dir", str(BUILD), "--output-on-failure", "--output-junit", str(report), "-j2")

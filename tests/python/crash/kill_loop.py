@@ -40,6 +40,7 @@ from lamina import _core
 
 BATCH = 100
 READERS = 4
+PATIENCE = 3600  # seconds for one process, on a machine that is busy with other work
 HOOKS = {
     "log write": ("write", "/log/"),
     "log sync": ("sync", "/log/"),
@@ -279,7 +280,7 @@ class Loop:
                 span = 40 if hook.startswith("log ") and hook != "log removal" else 8
                 rule = f"{kind}|{part}|{self.random.randrange(span)}|{self.random.choice(['before', 'after'])}"
                 writer = self._start("write", rule, str(self.board.acknowledged + 20 * self.documents.batches))
-            _, errors = writer.communicate(timeout=600)
+            _, errors = writer.communicate(timeout=PATIENCE)
             if writer.returncode == -signal.SIGKILL:
                 self.kills[hook] += 1
                 return
@@ -302,7 +303,7 @@ class Loop:
         self._finish(self._start(role, *arguments))
 
     def _finish(self, process: subprocess.Popen[str]) -> str:
-        out, errors = process.communicate(timeout=600)
+        out, errors = process.communicate(timeout=PATIENCE)
         _demand(process.returncode == 0, f"{process.args} ended with {process.returncode}: {errors}")
         return out
 
