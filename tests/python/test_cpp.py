@@ -1,8 +1,8 @@
 """The C++ tests, through pytest.
 
 Goal: one command runs every test. Method: build them in build/pip, beside the rooms that pip has built there, and run
-ctest; where GoogleTest is absent, skip and name what was not run, unless LAMINA_REQUIRE_GTEST or CI says that it must be there. Then
-each safeguard is switched off, to see that a test notices.
+ctest; where GoogleTest is absent, skip and name what was not run, unless LAMINA_REQUIRE_GTEST or CI says that it must
+be there. Then each safeguard is switched off, to see that a test notices.
 """
 
 from __future__ import annotations
