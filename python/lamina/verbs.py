@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lamina import blending, records
 from lamina.arguments import whole
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 POOL = 4  # so many times k are weighed against each other for diversity
 GROWTH = 4  # of how deep is looked, where it was not deep enough
+WIDEST = 1 << 16  # columns of a batch may exceed the rows up to here, as in a plain search
 MOST_FOUND = 1 << 22  # hits of several queries that are looked at together
 
 Found = tuple["NDArray[Any]", "NDArray[np.float32]"]  # ids and distances of one query
@@ -72,7 +74,7 @@ class Wanted(NamedTuple):
 
 def search(snapshot: Snapshot, query: Any, k: int, verbs: Verbs, options: dict[str, Any]) -> Hits | BatchHits:
     """`Snapshot.search` with verbs; `options` are its other arguments."""
-    k, wanted = whole("k", k, 1, 2**31 - 1), Wanted.of(snapshot, verbs)
+    k, wanted = min(whole("k", k, 1, 2**31 - 1), max(len(snapshot), WIDEST)), Wanted.of(snapshot, verbs)
     include, model = options.pop("include"), options.pop("model")
     if options.pop("explain"):
         raise ValueError("explain= tells of one search for what is nearest, and these verbs take several")
@@ -264,7 +266,10 @@ def _groups(snapshot: Snapshot, ids: NDArray[Any], name: str) -> NDArray[np.int6
     batch = records.metadata_at(snapshot._core, refs, snapshot._shared.cache, [name])
     if name not in batch.schema.names or pa.types.is_null(batch.schema.field(name).type):
         return np.zeros(len(ids), np.int64)
-    codes = batch.column(name).dictionary_encode(null_encoding="encode").indices
+    column = batch.column(name)
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), float("nan"), pc.add(column, 0.0))  # one NaN, and one zero
+    codes = column.dictionary_encode(null_encoding="encode").indices
     return np.asarray(codes.to_numpy(zero_copy_only=False), np.int64)
 
 

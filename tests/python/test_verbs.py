@@ -146,6 +146,29 @@ def test_groups(docs: lamina.Collection, vectors: Floats, rng: np.random.Generat
     assert len(docs.search(queries[0], 20, group_by="kind")) == 8  # seven kinds, and those without
 
 
+def test_groups_of_numbers(vectors: Floats, tmp_path: Path) -> None:
+    """Numbers that are equal are one group, whatever their sign of zero; all NaN are another, and nulls a third."""
+    values = [0.0, -0.0, float("nan"), -float("nan"), 1.5, None] * 2
+    with lamina.open(tmp_path / "s.lamina", create=True, maintenance="manual") as store:
+        docs = store.create_collection("docs", model=lamina.Model("own", dim=DIM))
+        docs.add(range(12), vectors[:12], {"x": values})
+        firsts = [n for n in order(vectors[:12], vectors[0]) if n % 6 in (4, 5)]
+        hits = docs.search(vectors[0], 12, group_by="x", exact=True)
+        assert len(hits) == 4
+        assert {n for n in found(hits) if n % 6 in (4, 5)} == {next(n for n in firsts if n % 6 == at) for at in (4, 5)}
+
+
+@pytest.mark.parametrize("verb", [{"exclude": [3]}, {"group_by": "kind", "group_limit": N}, {"diversity": 0.1}, {}])
+def test_more_than_there_are(docs: lamina.Collection, vectors: Floats, verb: Any) -> None:
+    """A k beyond the rows gives fewer, and takes no memory for the rest."""
+    verb = {name: named(docs, value) if name == "exclude" else value for name, value in verb.items()}
+    most = 2**31 - 1
+    assert len(docs.search(vectors[0], most, **verb)) == N - ("exclude" in verb)
+    batch = docs.search(vectors[:2], most, **verb)
+    assert batch.ids.shape == docs.search(vectors[:2], most).ids.shape
+    assert batch.counts.tolist() == [N - ("exclude" in verb)] * 2
+
+
 def test_diversity(docs: lamina.Collection, vectors: Floats, rng: np.random.Generator) -> None:
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float64)
     query = rng.standard_normal(DIM)
