@@ -1,6 +1,6 @@
 #include "bindings/narrowed.h"
 
-#include <algorithm>
+#include <iterator>
 
 namespace lamina {
 namespace {
@@ -20,32 +20,41 @@ uint64_t bytes_of(const Snapshot& snapshot) {
 std::shared_ptr<const Snapshot> NarrowedSnapshots::find(const std::shared_ptr<const Snapshot>& of,
                                                         const std::string& key) {
   const std::lock_guard lock(mutex_);
-  const auto found = entries_.find({of.get(), key});
-  if (found == entries_.end() || found->second.of.lock() != of) return nullptr;
-  found->second.used = ++uses_;
-  return found->second.narrowed;
+  const auto found = by_key_.find({of.get(), key});
+  if (found == by_key_.end() || found->second->of.lock() != of) return nullptr;
+  entries_.splice(entries_.end(), entries_, found->second);
+  return found->second->narrowed;
 }
 
 void NarrowedSnapshots::keep(const std::shared_ptr<const Snapshot>& of, const std::string& key,
                              std::shared_ptr<const Snapshot> narrowed) {
   const uint64_t bytes = bytes_of(*of) + key.size();
-  std::map<std::pair<const Snapshot*, std::string>, Entry> gone;  // destroyed without the lock
+  Entries gone;  // destroyed without the lock
   const std::lock_guard lock(mutex_);
-  const auto drop = [&](auto entry) {
-    bytes_ -= entry->second.bytes;
-    gone.insert(entries_.extract(entry));
-  };
-  for (auto entry = entries_.begin(); entry != entries_.end();) {
-    const auto next = std::next(entry);
-    if (entry->second.of.expired()) drop(entry);
-    entry = next;
+  if (!knows(of)) {  // a newer one: it may be the end of others
+    for (auto entry = entries_.begin(); entry != entries_.end();) {
+      const auto next = std::next(entry);
+      if (entry->of.expired()) drop(entry, gone);
+      entry = next;
+    }
   }
-  if (const auto found = entries_.find({of.get(), key}); found != entries_.end()) drop(found);
-  while (!entries_.empty() && bytes_ + bytes > kRoom) {
-    drop(std::ranges::min_element(entries_, {}, [](const auto& entry) { return entry.second.used; }));
-  }
+  if (const auto found = by_key_.find({of.get(), key}); found != by_key_.end()) drop(found->second, gone);
+  while (!entries_.empty() && bytes_ + bytes > kRoom) drop(entries_.begin(), gone);
   bytes_ += bytes;
-  entries_.emplace(std::pair{of.get(), key}, Entry{of, std::move(narrowed), bytes, ++uses_});
+  entries_.push_back({{of.get(), key}, of, std::move(narrowed), bytes});
+  by_key_.emplace(entries_.back().key, std::prev(entries_.end()));
+}
+
+void NarrowedSnapshots::drop(Entries::iterator entry, Entries& gone) {
+  bytes_ -= entry->bytes;
+  by_key_.erase(entry->key);
+  gone.splice(gone.end(), entries_, entry);
+}
+
+// Whether anything is kept that was made of this one.
+bool NarrowedSnapshots::knows(const std::shared_ptr<const Snapshot>& of) const {
+  const auto first = by_key_.lower_bound({of.get(), {}});
+  return first != by_key_.end() && first->first.first == of.get() && first->second->of.lock() == of;
 }
 
 }  // namespace lamina

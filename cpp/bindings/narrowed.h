@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,17 +22,22 @@ class NarrowedSnapshots {
             std::shared_ptr<const Snapshot> narrowed);
 
  private:
+  using Key = std::pair<const Snapshot*, std::string>;
   struct Entry {
+    Key key;
     std::weak_ptr<const Snapshot> of;
     std::shared_ptr<const Snapshot> narrowed;
     uint64_t bytes;
-    uint64_t used;
   };
+  using Entries = std::list<Entry>;
+
+  void drop(Entries::iterator entry, Entries& gone);
+  bool knows(const std::shared_ptr<const Snapshot>& of) const;
 
   std::mutex mutex_;  // guards all below
-  std::map<std::pair<const Snapshot*, std::string>, Entry> entries_;
+  Entries entries_;   // the least recently used first
+  std::map<Key, Entries::iterator> by_key_;
   uint64_t bytes_ = 0;
-  uint64_t uses_ = 0;
 };
 
 }  // namespace lamina

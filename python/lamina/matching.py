@@ -134,12 +134,11 @@ def _fitted(field: str, kind: str, value: Any, of: pa.DataType) -> tuple[str, An
         raise FilterError(f"field {field!r} is {of}, which is not compared: ask {asked}")
     if isinstance(value, str) and pa.types.is_temporal(of):
         value = _time_of(field, value, of)
-    for is_kind, types, needed in VALUES:
-        if is_kind(of):
-            date_for_time = isinstance(value, dt.datetime) != (dt.datetime in types) and dt.date in types
-            if not isinstance(value, types) or isinstance(value, bool) != (bool in types) or date_for_time:
-                shown = f"{value!r} ({type(value).__name__})"
-                raise FilterError(f"field {field!r} is {of}: it is compared with {needed}, not {shown}")
+    types, needed = _needed(of)
+    date_for_time = isinstance(value, dt.datetime) != (dt.datetime in types) and dt.date in types
+    if not isinstance(value, types) or isinstance(value, bool) != (bool in types) or date_for_time:
+        shown = f"{value!r} ({type(value).__name__})"
+        raise FilterError(f"field {field!r} is {of}: it is compared with {needed}, not {shown}")
     if pa.types.is_integer(of):
         return _in_int64(kind, value)
     if pa.types.is_floating(of):
@@ -152,6 +151,18 @@ def _fitted(field: str, kind: str, value: Any, of: pa.DataType) -> tuple[str, An
     if pa.types.is_temporal(of) and (pa.scalar(value, of).as_py()) != value:
         raise FilterError(f"field {field!r} is {of}, and {value!r} lies between two of its values")
     return kind, value
+
+
+def _needed(of: pa.DataType) -> tuple[Any, str]:
+    """What `VALUES` says of a type: looked for once for all types of its kind."""
+    known = _needed_by_id.get(of.id)
+    if known is None:
+        found = ((types, needed) for is_kind, types, needed in VALUES if is_kind(of))
+        known = _needed_by_id[of.id] = next(found, ((object,), "a value"))
+    return known
+
+
+_needed_by_id: dict[int, tuple[Any, str]] = {}
 
 
 def _in_int64(kind: str, value: float) -> tuple[str, Any]:
