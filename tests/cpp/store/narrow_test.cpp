@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 #include <set>
 #include <thread>
 
@@ -18,26 +17,6 @@
 
 namespace lamina {
 namespace {
-
-using Passes = std::function<bool(int64_t id)>;
-
-// What a filter would find: of every row, dead ones too.
-std::vector<Bitmap> failing_rows(const RecordView& records, const Passes& passes) {
-  std::vector<Bitmap> failing;
-  for (uint32_t part = 0; part <= records.parts.size(); ++part) {
-    const uint32_t rows = part < records.parts.size() ? (*records.parts[part].segment)->rows() : records.head_rows;
-    std::vector<uint32_t> found;
-    for (uint32_t row = 0; row < rows; ++row) {
-      if (!passes(std::get<int64_t>(records.id_at({part, row})))) found.push_back(row);
-    }
-    failing.push_back(Bitmap(rows).with(found));
-  }
-  return failing;
-}
-
-std::shared_ptr<const Snapshot> narrowed(const Snapshot& snapshot, const Passes& passes) {
-  return narrow(snapshot, failing_rows(*snapshot.records, passes));
-}
 
 std::set<int64_t> found_by_search(const View& view) {
   const std::vector<float> query{1, 1, 2, 0};

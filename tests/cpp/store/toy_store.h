@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <initializer_list>
 #include <map>
 #include <memory>
@@ -16,6 +17,8 @@
 #include "base/error.h"
 #include "io/memory_fs.h"
 #include "segment/toy_hasher.h"
+#include "store/narrow.h"
+#include "store/record_head.h"
 #include "store/store.h"
 #include "store/toy_codec.h"
 
@@ -162,6 +165,26 @@ inline Rows rows_of(const Snapshot& snapshot) {
 }
 inline Rows rows_in(const Store& store, const std::string& name = "docs") {
   return rows_of(*store.collection(name)->snapshot());
+}
+
+using Passes = std::function<bool(int64_t id)>;
+
+// What a filter would find: of every row, dead ones too.
+inline std::vector<Bitmap> failing_rows(const RecordView& records, const Passes& passes) {
+  std::vector<Bitmap> failing;
+  for (uint32_t part = 0; part <= records.parts.size(); ++part) {
+    const uint32_t rows = part < records.parts.size() ? (*records.parts[part].segment)->rows() : records.head_rows;
+    std::vector<uint32_t> found;
+    for (uint32_t row = 0; row < rows; ++row) {
+      if (!passes(std::get<int64_t>(records.id_at({part, row})))) found.push_back(row);
+    }
+    failing.push_back(Bitmap(rows).with(found));
+  }
+  return failing;
+}
+
+inline std::shared_ptr<const Snapshot> narrowed(const Snapshot& snapshot, const Passes& passes) {
+  return narrow(snapshot, failing_rows(*snapshot.records, passes));
 }
 
 // Names of the store's files that hold any of these bytes.

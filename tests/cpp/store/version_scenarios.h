@@ -60,6 +60,23 @@ inline std::vector<Scenario> version_scenarios() {
          life.put(batch_of(5, 20, 2), "side");
          life.close();
        }},
+      {"BranchOfWhatPassesAFilter",
+       [](Life& life) {
+         begin(life);
+         life.put(batch_of(1, 0, 5));
+         life.seal();
+         life.put(batch_of(2, 3, 4));
+         life.erase({2});
+         life.branch_of_even("even");
+         life.retell(batch_of(3, 4, 1), "even");
+         life.put(batch_of(4, 0, 2));
+         life.optimize("even");
+         life.kill();
+         life.open();
+         life.branch_of_even("again", "even");
+         life.erase({0, 4}, "again");
+         life.close();
+       }},
       {"BranchOfATag",
        [](Life& life) {
          begin(life);
