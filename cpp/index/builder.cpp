@@ -82,8 +82,11 @@ void link_rows(HeadGraph& graph, int threads) {
 
 void refine_rows(HeadGraph& graph, std::span<const uint32_t> rows, int threads) {
   const float alpha = slack(graph.spec());
-  share(graph, rows.size(), kNeighboursInTurn, true, threads, [&](auto& linker, size_t i) {
-    linker.refine(rows[i], {kRefineBreadth, kExpanded, 0}, alpha);
+  // By inner product a narrower look, and weighing what comes against a settled list only, cost recall.
+  const bool is_ip = graph.spec().metric == Metric::kIp;
+  const uint32_t expanded = is_ip ? kRefineBreadth : kExpanded;
+  share(graph, rows.size(), kNeighboursInTurn, !is_ip, threads, [&](auto& linker, size_t i) {
+    linker.refine(rows[i], {kRefineBreadth, expanded, 0}, alpha);
   });
 }
 
