@@ -238,7 +238,7 @@ Carried carry_graph(const VectorSpec& spec, const Part& part, std::span<const ui
                     std::shared_ptr<const HeadRows> rows, const I8Params& params, int threads) {
   const Carrying carrying(spec, part, kept);
   auto graph = std::make_shared<HeadGraph>(spec, std::move(rows), params);
-  graph->encode(static_cast<uint32_t>(kept.size()), threads, carrying.levels());
+  graph->take(part, kept, threads, carrying.levels());
   carrying.copy_into(*graph);
   for (uint32_t level = 0; level <= part.graph.upper_counts.size(); ++level) {
     const std::vector<uint32_t> nodes = carrying.bereaved(level, kMostLost);

@@ -64,6 +64,17 @@ void HeadGraph::encode(uint32_t count, int threads, std::span<const uint32_t> le
   count_.store(count, std::memory_order_release);
 }
 
+void HeadGraph::take(const Part& part, std::span<const uint32_t> kept, int threads, std::span<const uint32_t> levels) {
+  if (part.codes == nullptr || part.i8.scale != params_.scale || part.i8.offset != params_.offset) {
+    return encode(static_cast<uint32_t>(kept.size()), threads, levels);
+  }
+  make_nodes(static_cast<uint32_t>(kept.size()), levels);
+  for (uint32_t row = 0; row < kept.size(); ++row) {
+    std::memcpy(codes_.row(row), part.codes + size_t{kept[row]} * part.code_stride, codes_.stride());
+  }
+  count_.store(static_cast<uint32_t>(kept.size()), std::memory_order_release);
+}
+
 std::shared_ptr<HeadGraph> HeadGraph::copy_of(const HeadGraph& from, uint32_t count, int threads) {
   auto copy = std::make_shared<HeadGraph>(from.spec_, from.rows_, from.params_);
   copy->make_nodes(count);

@@ -38,6 +38,10 @@ class HeadGraph {
   // that are given: of the first rows, while there are none. std::bad_alloc leaves rows() as it was.
   void encode(uint32_t count, int threads, std::span<const uint32_t> levels = {});
 
+  // The same for the rows `kept` of a part, of whose levels none is drawn; their codes are copied where they are of the
+  // same parameters. REQUIRES: there are no rows yet.
+  void take(const Part& part, std::span<const uint32_t> kept, int threads, std::span<const uint32_t> levels);
+
   // Rows that links may name. Acquire.
   uint32_t rows() const { return count_.load(std::memory_order_acquire); }
   // Rows whose links are all in: the writer's.

@@ -73,7 +73,7 @@ void Linker<Space>::refine(uint32_t row, const Breadth& ef, float alpha) {
   candidates_.erase(std::unique(candidates_.begin(), candidates_.end()), candidates_.end());
   choose(query_, candidates_, graph_.degree(0), alpha);
   graph_.lock(row);
-  measure_list(query_, row, 0, old_);
+  read_list(row, 0, old_);
   replace_list(row, 0, candidates_, old_);
   graph_.unlock(row);
   for (const Candidate& to : candidates_) {
@@ -148,33 +148,37 @@ void Linker<Space>::choose(const typename Space::Query& query, Candidates& candi
     candidates.erase(std::remove_if(candidates.begin() + 1, candidates.end(), is_another), candidates.end());
   }
   size_t kept = first;
+  kept_.clear();
   for (size_t i = first; i < candidates.size() && kept < most; ++i) {
-    if (is_shadowed(candidates[i], alpha, {candidates.data() + first, kept - first})) continue;
+    if (is_shadowed(candidates[i], alpha)) continue;
+    kept_.push_back(candidates[i].row);
     candidates[kept++] = candidates[i];
   }
   candidates.resize(kept);
 }
 
+// Who shadows one shadows others near it, and is asked first from then on.
 template <class Space>
-bool Linker<Space>::is_shadowed(const Candidate& candidate, float alpha, std::span<const Candidate> kept) {
-  if (kept.empty()) return false;
+bool Linker<Space>::is_shadowed(const Candidate& candidate, float alpha) {
   space_.prepare(pair_, candidate.row);
   const auto scorer = space_.scorer(pair_);
-  for (size_t i = 0; i < kept.size(); i += 4) {
+  for (size_t i = 0; i < kept_.size(); i += 4) {
     uint32_t rows[4];
     uint32_t keys[4];
-    for (size_t j = 0; j < 4; ++j) rows[j] = kept[std::min(i + j, kept.size() - 1)].row;
+    for (size_t j = 0; j < 4; ++j) rows[j] = kept_[std::min(i + j, kept_.size() - 1)];
     scorer.keys4(rows, keys);
-    for (const uint32_t key : keys) {
-      if (space_.distance(pair_, key) * alpha <= candidate.distance) return true;
+    for (size_t j = 0; j < std::min<size_t>(4, kept_.size() - i); ++j) {
+      if (space_.distance(pair_, keys[j]) * alpha > candidate.distance) continue;
+      std::rotate(kept_.begin(), kept_.begin() + static_cast<ptrdiff_t>(i + j),
+                  kept_.begin() + static_cast<ptrdiff_t>(i + j + 1));
+      return true;
     }
   }
   return false;
 }
 
 template <class Space>
-void Linker<Space>::measure_list(const typename Space::Query& query, uint32_t row, uint32_t level,
-                                 Candidates& out) const {
+void Linker<Space>::read_list(uint32_t row, uint32_t level, Candidates& out) const {
   out.clear();
   const uint32_t* list = graph_.list(row, level);
   for (size_t slot = 0; slot < graph_.degree(level); ++slot) {
@@ -182,6 +186,12 @@ void Linker<Space>::measure_list(const typename Space::Query& query, uint32_t ro
     if (to == kNoRow) break;
     out.push_back({0, to});
   }
+}
+
+template <class Space>
+void Linker<Space>::measure_list(const typename Space::Query& query, uint32_t row, uint32_t level,
+                                 Candidates& out) const {
+  read_list(row, level, out);
   measure(query, out);
 }
 

@@ -70,7 +70,8 @@ class Linker {
   // Leaves at most `most` of the candidates, nearest first: those to which no one kept before is nearer than the row
   // that `query` stands for. Its twin, in front, stays and counts for nothing.
   void choose(const typename Space::Query& query, Candidates& candidates, size_t most, float alpha);
-  bool is_shadowed(const Candidate& candidate, float alpha, std::span<const Candidate> kept);
+  bool is_shadowed(const Candidate& candidate, float alpha);            // by one of kept_
+  void read_list(uint32_t row, uint32_t level, Candidates& out) const;  // at no distance yet
   void measure_list(const typename Space::Query& query, uint32_t row, uint32_t level, Candidates& out) const;
   void measure(const typename Space::Query& query, std::span<Candidate> rows) const;
 
@@ -93,6 +94,7 @@ class Linker {
   Candidates candidates_;
   Candidates listed_;
   Candidates old_;
+  std::vector<uint32_t> kept_;  // by choose(), those that shadowed another last first
   std::vector<Candidates> by_level_;
 };
 
