@@ -1,6 +1,13 @@
 #include "index/linker.h"
 
 namespace lamina {
+namespace {
+
+constexpr auto holds = [](const auto& list, uint32_t row) {
+  return std::any_of(list.begin(), list.end(), [row](const auto& candidate) { return candidate.row == row; });
+};
+
+}  // namespace
 
 // Half as broad as building is to look: refining looks again. By inner product rows of great length are near all
 // others, and the few others to be linked lie behind them.
@@ -77,7 +84,8 @@ void Linker<Space>::refine(uint32_t row, const Breadth& ef, float alpha) {
   replace_list(row, 0, candidates_, old_);
   graph_.unlock(row);
   for (const Candidate& to : candidates_) {
-    if (!space_.same(query_, to.row)) link(to.row, 0, {to.distance, row}, alpha);
+    if (space_.same(query_, to.row)) continue;
+    link(to.row, 0, {to.distance, row}, alpha, !settled_ || !holds(old_, to.row));
   }
 }
 
@@ -209,13 +217,13 @@ void Linker<Space>::measure(const typename Space::Query& query, std::span<Candid
 }
 
 template <class Space>
-void Linker<Space>::link(uint32_t from, uint32_t level, const Candidate& to, float alpha) {
+void Linker<Space>::link(uint32_t from, uint32_t level, const Candidate& to, float alpha, bool is_new) {
   graph_.lock(from);
   uint32_t* const list = graph_.list(from, level);
   const size_t slots = graph_.degree(level);
   size_t used = 0;
   while (used < slots && HeadGraph::load(list + used) != kNoRow && HeadGraph::load(list + used) != to.row) ++used;
-  if (used == slots) {
+  if (used == slots && is_new) {
     space_.prepare(other_, from);
     if (settled_) {
       displace(from, level, to, alpha);
@@ -227,7 +235,7 @@ void Linker<Space>::link(uint32_t from, uint32_t level, const Candidate& to, flo
       choose(other_, listed_, slots, alpha);
       replace_list(from, level, listed_, old_);
     }
-  } else if (HeadGraph::load(list + used) == kNoRow) {
+  } else if (used < slots && HeadGraph::load(list + used) == kNoRow) {
     if (level == 0) graph_.gain_link(to.row);
     HeadGraph::store(list + used, to.row);
   }
@@ -272,21 +280,18 @@ void Linker<Space>::displace(uint32_t from, uint32_t level, const Candidate& to,
 template <class Space>
 void Linker<Space>::replace_list(uint32_t row, uint32_t level, Candidates& chosen, const Candidates& old) {
   const size_t slots = graph_.degree(level);
-  const auto in = [](const Candidates& list, uint32_t r) {
-    return std::any_of(list.begin(), list.end(), [r](const Candidate& c) { return c.row == r; });
-  };
   if (level == 0) {
     Candidates held;
     for (const Candidate& gone : old) {
-      if (!in(chosen, gone.row) && !graph_.lose_link(gone.row, 1)) held.push_back(gone);
+      if (!holds(chosen, gone.row) && !graph_.lose_link(gone.row, 1)) held.push_back(gone);
     }
     while (chosen.size() + held.size() > slots) {
       const Candidate last = chosen.back();
       chosen.pop_back();
-      if (in(old, last.row) && !graph_.lose_link(last.row, 1)) held.push_back(last);
+      if (holds(old, last.row) && !graph_.lose_link(last.row, 1)) held.push_back(last);
     }
     for (const Candidate& to : chosen) {
-      if (!in(old, to.row)) graph_.gain_link(to.row);
+      if (!holds(old, to.row)) graph_.gain_link(to.row);
     }
     chosen.insert(chosen.end(), held.begin(), held.end());
   }

@@ -70,12 +70,14 @@ class Linker {
   // Leaves at most `most` of the candidates, nearest first: those to which no one kept before is nearer than the row
   // that `query` stands for. Its twin, in front, stays and counts for nothing.
   void choose(const typename Space::Query& query, Candidates& candidates, size_t most, float alpha);
-  bool is_shadowed(const Candidate& candidate, float alpha);            // by one of kept_
-  void read_list(uint32_t row, uint32_t level, Candidates& out) const;  // at no distance yet
+  bool is_shadowed(const Candidate& candidate, float alpha);  // by one of kept_
+  // Without distances.
+  void read_list(uint32_t row, uint32_t level, Candidates& out) const;
   void measure_list(const typename Space::Query& query, uint32_t row, uint32_t level, Candidates& out) const;
   void measure(const typename Space::Query& query, std::span<Candidate> rows) const;
 
-  void link(uint32_t from, uint32_t level, const Candidate& to, float alpha);
+  // Links into a full list only if `is_new`: else it was weighed against that list before.
+  void link(uint32_t from, uint32_t level, const Candidate& to, float alpha, bool is_new = true);
   // Puts a row into a full list, in the place of one that it shadows, or of the farthest; or leaves it out.
   void displace(uint32_t from, uint32_t level, const Candidate& to, float alpha);
   // Makes `chosen` a row's list, but for what must give way to last links of `old`, which it is now. Under its lock.
