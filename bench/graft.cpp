@@ -98,7 +98,7 @@ std::shared_ptr<const Part> sealed(const VectorSpec& spec, const HeadRows& rows,
 std::shared_ptr<const Part> cold(const VectorSpec& spec, const std::shared_ptr<HeadRows>& rows) {
   const auto graph = unlinked(spec, rows);
   link_rows(*graph, kThreads);
-  refine_rows(*graph, kThreads);
+  refine_rows(*graph, walk_order(*graph), kThreads);
   return sealed(spec, *rows, *graph);
 }
 
