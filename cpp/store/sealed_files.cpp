@@ -30,7 +30,8 @@ std::vector<LiveRow> rows_by_rid(const RecordView& view) {
   return rows;
 }
 
-// The columns of rows in a given order, block by block.
+// The columns of rows in a given order, block by block. Rows of an updated collection come from an old block and a new
+// one by turns: what is wanted of each is taken at once, and all of it put in order.
 class ColumnBlocks {
  public:
   ColumnBlocks(const RecordView& view, const RecordCodec& codec) : view_(view), codec_(codec) {}
@@ -38,33 +39,49 @@ class ColumnBlocks {
   void add(RecordRef where) {
     const BlockRef block = view_.block_at(where, codec_);
     const size_t row_bytes = block.bytes.size() / std::max(block.block_rows, 1U);
-    if (rows_ == kBlockRows || (rows_ > 0 && bytes_ + row_bytes > kBlockTarget)) finish();
-    if (slices_.empty() || key_ != block.key) {
+    if (sources_.size() == kBlockRows || (!sources_.empty() && bytes_ + row_bytes > kBlockTarget)) finish();
+    const auto source = static_cast<size_t>(std::find(keys_.begin(), keys_.end(), block.key) - keys_.begin());
+    if (source == keys_.size()) {
+      keys_.push_back(block.key);
       slices_.push_back({block.bytes, {}});
-      key_ = block.key;
     }
-    slices_.back().rows.push_back(block.row);
-    ++rows_;
+    slices_[source].rows.push_back(block.row);
+    sources_.push_back(source);
     bytes_ += row_bytes;
   }
 
   void finish() {
-    if (rows_ == 0) return;
+    if (sources_.empty()) return;
     owned_.push_back(codec_.concat_take(slices_));
-    blocks_.push_back({owned_.back(), static_cast<uint32_t>(rows_)});
+    if (!std::is_sorted(sources_.begin(), sources_.end())) {
+      const RecordCodec::Slice in_order{owned_.back(), order()};
+      owned_.back() = codec_.concat_take({&in_order, 1});
+    }
+    blocks_.push_back({owned_.back(), static_cast<uint32_t>(sources_.size())});
+    keys_.clear();
     slices_.clear();
-    rows_ = 0;
+    sources_.clear();
     bytes_ = 0;
   }
 
   std::vector<RecordRows::Block> blocks() const { return blocks_; }
 
  private:
+  // Where each row is when the slices stand one behind the other.
+  std::vector<uint32_t> order() const {
+    std::vector<uint32_t> next(1, 0);
+    for (const RecordCodec::Slice& slice : slices_)
+      next.push_back(next.back() + static_cast<uint32_t>(slice.rows.size()));
+    std::vector<uint32_t> order;
+    for (const size_t source : sources_) order.push_back(next[source]++);
+    return order;
+  }
+
   const RecordView& view_;
   const RecordCodec& codec_;
+  std::vector<uint64_t> keys_;  // of the slices' blocks
   std::vector<RecordCodec::Slice> slices_;
-  uint64_t key_ = 0;  // of the last slice's block
-  size_t rows_ = 0;
+  std::vector<size_t> sources_;  // of each row, the slice
   size_t bytes_ = 0;
   std::vector<std::vector<std::byte>> owned_;
   std::vector<RecordRows::Block> blocks_;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <set>
 #include <stdexcept>
@@ -422,6 +423,36 @@ TEST_F(StoreTest, WritersAreServedTogetherAndNoneIsLost) {
   crash();
   EXPECT_EQ(rows_in(*store), expected);
   store->verify();
+}
+
+// Keeps the greatest number of slices that a block was made of.
+struct SliceCountingCodec final : RecordCodec {
+  void check(Bytes block, uint32_t rows) const override { kToyCodec.check(block, rows); }
+  std::vector<std::byte> concat_take(std::span<const Slice> slices) const override {
+    most = std::max(most, slices.size());
+    return kToyCodec.concat_take(slices);
+  }
+  mutable size_t most = 0;
+};
+
+// A codec decodes the whole of a block to get at any row of it.
+TEST(MergeTest, RowsUpdatedHereAndThereAreTakenFromEachBlockOnce) {
+  MemoryFileSystem fs;
+  const SliceCountingCodec codec;
+  const auto store = Store::open(fs, kPath, {.create = true}, kToyHasher, codec);
+  store->create_collection("docs", toy_spec());
+  Rows expected = batch_of(1, 0, 60);
+  upsert(*store, expected);
+  store->seal();
+  Rows updated;
+  for (int64_t id = 0; id < 60; id += 3) updated.merge(batch_of(2, id, 1));
+  upsert(*store, updated);
+  store->seal();
+  store->optimize("docs", 1);
+  for (const auto& [id, row] : updated) expected[id] = row;
+  EXPECT_EQ(store->stats().collections[0].record_segments, 1U);
+  EXPECT_EQ(rows_in(*store), expected);
+  EXPECT_EQ(codec.most, 2U);
 }
 
 TEST(MergeTest, WhatHappensMeanwhileIsCarriedOver) {
