@@ -50,6 +50,7 @@ HOOKS = {
     "root publish": ("rename", "/roots/"),
     "log removal": ("remove", "/log/"),
 }
+CALLS = {"log write": 40, "log sync": 40, "log removal": 2}  # how many a writer may live through; a log lasts long
 
 
 class Documents:
@@ -277,8 +278,7 @@ class Loop:
                 writer.send_signal(signal.SIGKILL)
             else:
                 kind, part = HOOKS[hook]
-                span = 40 if hook.startswith("log ") and hook != "log removal" else 8
-                rule = f"{kind}|{part}|{self.random.randrange(span)}|{self.random.choice(['before', 'after'])}"
+                rule = f"{kind}|{part}|{self.random.randrange(CALLS.get(hook, 8))}|{self.random.choice(['before', 'after'])}"
                 writer = self._start("write", rule, str(self.board.acknowledged + 20 * self.documents.batches))
             _, errors = writer.communicate(timeout=PATIENCE)
             if writer.returncode == -signal.SIGKILL:
