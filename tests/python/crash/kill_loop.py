@@ -278,7 +278,8 @@ class Loop:
                 writer.send_signal(signal.SIGKILL)
             else:
                 kind, part = HOOKS[hook]
-                rule = f"{kind}|{part}|{self.random.randrange(CALLS.get(hook, 8))}|{self.random.choice(['before', 'after'])}"
+                nth = self.random.randrange(CALLS.get(hook, 8))
+                rule = f"{kind}|{part}|{nth}|{self.random.choice(['before', 'after'])}"
                 writer = self._start("write", rule, str(self.board.acknowledged + 20 * self.documents.batches))
             _, errors = writer.communicate(timeout=PATIENCE)
             if writer.returncode == -signal.SIGKILL:
