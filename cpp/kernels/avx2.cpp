@@ -66,6 +66,26 @@ struct Hamming : Ints256, Loads<Bytes256<uint8_t>> {
   }
 };
 
+// Differences fit in 7 bits, and two of their squares in 16; so do four products with 4-bit numbers.
+struct PackedL2 : Ints256, Bytes256<int8_t> {
+  LAMINA_INLINE __m256i square(__m256i difference) {
+    const __m256i size = _mm256_abs_epi8(difference);
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(size, size), _mm256_set1_epi16(1));
+  }
+  LAMINA_INLINE __m256i add(__m256i sum, __m256i low, __m256i high, __m256i packed) {
+    sum = _mm256_add_epi32(sum, square(_mm256_sub_epi8(low, low_eights(packed))));
+    return _mm256_add_epi32(sum, square(_mm256_sub_epi8(high, high_eights(packed))));
+  }
+};
+
+struct PackedIp : Ints256, Bytes256<int8_t> {
+  LAMINA_INLINE __m256i add(__m256i sum, __m256i low, __m256i high, __m256i packed) {
+    const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(low_halves(packed), low),
+                                           _mm256_maddubs_epi16(high_halves(packed), high));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+};
+
 LAMINA_KERNEL float l2_f32(const float* a, const float* b, size_t n) { return distance<FloatL2<F32>>(a, b, n); }
 LAMINA_KERNEL float ip_f32(const float* a, const float* b, size_t n) { return distance<FloatIp<F32>>(a, b, n); }
 LAMINA_KERNEL float l2_f16(const float* a, const f16* b, size_t n) { return distance<FloatL2<F16>>(a, b, n); }
@@ -91,6 +111,12 @@ LAMINA_KERNEL void l2_i8_x4(const int8_t* a, const int8_t* const b[4], size_t n,
 }
 LAMINA_KERNEL void ip_i8_x4(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]) {
   distance_x4<I8Ip>(a, b, n, out);
+}
+LAMINA_KERNEL void l2_i4_x4(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]) {
+  packed_x4<PackedL2>(a, b, n, out);
+}
+LAMINA_KERNEL void ip_i4_x4(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]) {
+  packed_x4<PackedIp>(a, b, n, out);
 }
 LAMINA_KERNEL void hamming_x4(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t out[4]) {
   distance_x4<Hamming>(a, b, n, out);
@@ -132,6 +158,8 @@ const Kernels kAvx2 = {
     .ip_f16_x4 = ip_f16_x4,
     .l2_i8_x4 = l2_i8_x4,
     .ip_i8_x4 = ip_i8_x4,
+    .l2_i4_x4 = l2_i4_x4,
+    .ip_i4_x4 = ip_i4_x4,
     .hamming_x4 = hamming_x4,
     .f32_to_f16 = f32_to_f16,
     .f16_to_f32 = f16_to_f32,

@@ -100,4 +100,16 @@ struct Words256 {
   LAMINA_INLINE __m256i load(const int8_t* p, size_t rest) { return _mm256_cvtepi8_epi16(load_first(p, rest)); }
 };
 
+// Of packed 4-bit codes: the halves of each byte as they are, and eightfold.
+LAMINA_INLINE __m256i low_halves(__m256i packed) { return _mm256_and_si256(packed, _mm256_set1_epi8(15)); }
+LAMINA_INLINE __m256i high_halves(__m256i packed) {
+  return _mm256_and_si256(_mm256_srli_epi16(packed, 4), _mm256_set1_epi8(15));
+}
+LAMINA_INLINE __m256i low_eights(__m256i packed) {
+  return _mm256_and_si256(_mm256_slli_epi16(packed, 3), _mm256_set1_epi8(120));
+}
+LAMINA_INLINE __m256i high_eights(__m256i packed) {
+  return _mm256_and_si256(_mm256_srli_epi16(packed, 1), _mm256_set1_epi8(120));
+}
+
 }  // namespace lamina

@@ -65,6 +65,26 @@ struct Hamming : Ints512, Loads<Bytes512<uint8_t>> {
   }
 };
 
+// Differences fit in 7 bits, and two of their squares in 16; so do four products with 4-bit numbers.
+struct PackedL2 : Ints512, Bytes512<int8_t> {
+  LAMINA_INLINE __m512i square(__m512i difference) {
+    const __m512i size = _mm512_abs_epi8(difference);
+    return _mm512_madd_epi16(_mm512_maddubs_epi16(size, size), _mm512_set1_epi16(1));
+  }
+  LAMINA_INLINE __m512i add(__m512i sum, __m512i low, __m512i high, __m512i packed) {
+    sum = _mm512_add_epi32(sum, square(_mm512_sub_epi8(low, low_eights(packed))));
+    return _mm512_add_epi32(sum, square(_mm512_sub_epi8(high, high_eights(packed))));
+  }
+};
+
+struct PackedIp : Ints512, Bytes512<int8_t> {
+  LAMINA_INLINE __m512i add(__m512i sum, __m512i low, __m512i high, __m512i packed) {
+    const __m512i pairs = _mm512_add_epi16(_mm512_maddubs_epi16(low_halves(packed), low),
+                                           _mm512_maddubs_epi16(high_halves(packed), high));
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+  }
+};
+
 LAMINA_KERNEL float l2_f32(const float* a, const float* b, size_t n) { return distance<FloatL2<F32>>(a, b, n); }
 LAMINA_KERNEL float ip_f32(const float* a, const float* b, size_t n) { return distance<FloatIp<F32>>(a, b, n); }
 LAMINA_KERNEL float l2_f16(const float* a, const f16* b, size_t n) { return distance<FloatL2<F16>>(a, b, n); }
@@ -90,6 +110,12 @@ LAMINA_KERNEL void l2_i8_x4(const int8_t* a, const int8_t* const b[4], size_t n,
 }
 LAMINA_KERNEL void ip_i8_x4(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]) {
   distance_x4<I8Ip>(a, b, n, out);
+}
+LAMINA_KERNEL void l2_i4_x4(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]) {
+  packed_x4<PackedL2>(a, b, n, out);
+}
+LAMINA_KERNEL void ip_i4_x4(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]) {
+  packed_x4<PackedIp>(a, b, n, out);
 }
 LAMINA_KERNEL void hamming_x4(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t out[4]) {
   distance_x4<Hamming>(a, b, n, out);
@@ -127,6 +153,8 @@ const Kernels kAvx512 = {
     .ip_f16_x4 = ip_f16_x4,
     .l2_i8_x4 = l2_i8_x4,
     .ip_i8_x4 = ip_i8_x4,
+    .l2_i4_x4 = l2_i4_x4,
+    .ip_i4_x4 = ip_i4_x4,
     .hamming_x4 = hamming_x4,
     .f32_to_f16 = f32_to_f16,
     .f16_to_f32 = f16_to_f32,

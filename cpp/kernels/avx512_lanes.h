@@ -77,4 +77,16 @@ struct Words512 {
   }
 };
 
+// Of packed 4-bit codes: the halves of each byte as they are, and eightfold.
+LAMINA_INLINE __m512i low_halves(__m512i packed) { return _mm512_and_si512(packed, _mm512_set1_epi8(15)); }
+LAMINA_INLINE __m512i high_halves(__m512i packed) {
+  return _mm512_and_si512(_mm512_srli_epi16(packed, 4), _mm512_set1_epi8(15));
+}
+LAMINA_INLINE __m512i low_eights(__m512i packed) {
+  return _mm512_and_si512(_mm512_slli_epi16(packed, 3), _mm512_set1_epi8(120));
+}
+LAMINA_INLINE __m512i high_eights(__m512i packed) {
+  return _mm512_and_si512(_mm512_srli_epi16(packed, 1), _mm512_set1_epi8(120));
+}
+
 }  // namespace lamina

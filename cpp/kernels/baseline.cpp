@@ -108,8 +108,8 @@ void four(const typename Op::Query* a, const typename Op::Stored* const b[4], si
   distance_x4<Op>(a, b, n, out);
 }
 
-template <auto kSingle, class Element, class Result>
-void one_by_one(const Element* a, const Element* const b[4], size_t n, Result out[4]) {
+template <auto kSingle, class Query, class Stored, class Result>
+void one_by_one(const Query* a, const Stored* const b[4], size_t n, Result out[4]) {
   for (size_t v = 0; v < 4; ++v) out[v] = kSingle(a, b[v], n);
 }
 
@@ -122,6 +122,26 @@ int32_t l2_i8(const int8_t* a, const int8_t* b, size_t n) {
 int32_t ip_i8(const int8_t* a, const int8_t* b, size_t n) {
   int32_t sum = 0;
   for (size_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+int32_t l2_i4(const int8_t* a, const uint8_t* b, size_t n) {
+  int32_t sum = 0;
+  for (; n > 0; a += 128, b += 64, n -= 128) {
+    for (size_t i = 0; i < 64; ++i) {
+      const int32_t low = a[i] - 8 * (b[i] & 15);
+      const int32_t high = a[64 + i] - 8 * (b[i] >> 4);
+      sum += low * low + high * high;
+    }
+  }
+  return sum;
+}
+
+int32_t ip_i4(const int8_t* a, const uint8_t* b, size_t n) {
+  int32_t sum = 0;
+  for (; n > 0; a += 128, b += 64, n -= 128) {
+    for (size_t i = 0; i < 64; ++i) sum += a[i] * (b[i] & 15) + a[64 + i] * (b[i] >> 4);
+  }
   return sum;
 }
 
@@ -176,6 +196,8 @@ const Kernels kBaseline = {
     .ip_f16_x4 = four<FloatIp<F16>>,
     .l2_i8_x4 = one_by_one<l2_i8>,
     .ip_i8_x4 = one_by_one<ip_i8>,
+    .l2_i4_x4 = one_by_one<l2_i4>,
+    .ip_i4_x4 = one_by_one<ip_i4>,
     .hamming_x4 = one_by_one<hamming>,
     .f32_to_f16 = f32_to_f16,
     .f16_to_f32 = f16_to_f32,

@@ -117,4 +117,24 @@ LAMINA_INLINE void distance_x4(const typename Op::Query* a, const typename Op::S
   Op::store(out, Op::sum4(totals[0], totals[1], totals[2], totals[3]));
 }
 
+// The same for four packed 4-bit codes. An Op has Lanes, zero, sum4 and store as above; kStep, the bytes in a register,
+// load(p); and add(sum, low, high, packed), where low and high are those elements of the query that belong to the
+// halves of the bytes.
+template <class Op>
+LAMINA_INLINE void packed_x4(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]) {
+  typename Op::Lanes sums[4];
+  unroll<4>([&](auto v) LAMINA_INLINE_LAMBDA { sums[v.value] = Op::zero(); });
+  for (size_t i = 0; i < n; i += 128) {
+    unroll<64 / Op::kStep>([&](auto part) LAMINA_INLINE_LAMBDA {
+      const size_t at = part.value * Op::kStep;
+      const auto low = Op::load(a + i + at);
+      const auto high = Op::load(a + i + 64 + at);
+      unroll<4>([&](auto v) LAMINA_INLINE_LAMBDA {
+        sums[v.value] = Op::add(sums[v.value], low, high, Op::load(b[v.value] + i / 2 + at));
+      });
+    });
+  }
+  Op::store(out, Op::sum4(sums[0], sums[1], sums[2], sums[3]));
+}
+
 }  // namespace lamina

@@ -8,6 +8,10 @@
 // number. f32 and f16 results differ between instruction sets in rounding only. `..._x4` computes one query `a` against
 // four vectors at once and gives, bit for bit, what four single calls would: equal vectors are at equal distances
 // whichever call measured them.
+//
+// 4-bit codes are packed in blocks of 128 elements: byte i of the 64 of a block holds element i in its low half and
+// element 64 + i in its high half. `n`, the elements, is a multiple of 128 and at most 65536 for ip_i4, 32768 for
+// l2_i4. ip_i4 is the sum of a[i] * b[i], l2_i4 that of (a[i] - 8 * b[i])^2, where no a[i] is negative: both exact.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +39,8 @@ struct Kernels {
   void (*ip_f16_x4)(const float* a, const f16* const b[4], size_t n, float out[4]);
   void (*l2_i8_x4)(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]);
   void (*ip_i8_x4)(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]);
+  void (*l2_i4_x4)(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]);
+  void (*ip_i4_x4)(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]);
   void (*hamming_x4)(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t out[4]);
 
   // Round to nearest even; overflow becomes infinity. The bits are the same on every instruction set.

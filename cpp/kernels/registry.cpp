@@ -9,11 +9,13 @@
 namespace lamina {
 namespace {
 
-[[maybe_unused]] void replace(Kernels* table, const I8Kernels& with) {
+[[maybe_unused]] void replace(Kernels* table, const CodeKernels& with) {
   table->l2_i8 = with.l2_i8;
   table->ip_i8 = with.ip_i8;
   table->l2_i8_x4 = with.l2_i8_x4;
   table->ip_i8_x4 = with.ip_i8_x4;
+  table->l2_i4_x4 = with.l2_i4_x4;
+  table->ip_i4_x4 = with.ip_i4_x4;
 }
 
 [[maybe_unused]] void replace(Kernels* table, const HammingKernels& with) {

@@ -7,11 +7,13 @@
 namespace lamina {
 
 // Replacements for single kernels of a table, where the CPU has more than the table needs.
-struct I8Kernels {
+struct CodeKernels {
   int32_t (*l2_i8)(const int8_t* a, const int8_t* b, size_t n);
   int32_t (*ip_i8)(const int8_t* a, const int8_t* b, size_t n);
   void (*l2_i8_x4)(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]);
   void (*ip_i8_x4)(const int8_t* a, const int8_t* const b[4], size_t n, int32_t out[4]);
+  void (*l2_i4_x4)(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]);
+  void (*ip_i4_x4)(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]);
 };
 
 struct HammingKernels {
@@ -24,8 +26,8 @@ extern const Kernels kBaseline;
 // On x86-64 alone.
 extern const Kernels kAvx2;
 extern const Kernels kAvx512;
-extern const I8Kernels kAvx2Vnni;
-extern const I8Kernels kAvx512Vnni;
+extern const CodeKernels kAvx2Vnni;
+extern const CodeKernels kAvx512Vnni;
 extern const HammingKernels kAvx512Vpopcntdq;
 
 }  // namespace lamina

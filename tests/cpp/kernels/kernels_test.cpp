@@ -168,6 +168,43 @@ TEST_P(KernelsTest, I8IsExactAtEveryLength) {
   }
 }
 
+// Queries up to the ends of what is allowed, codes of any bytes, and of all ones.
+TEST_P(KernelsTest, PackedCodesAreExactAtEveryLength) {
+  const auto unpacked = [](const uint8_t* b, size_t i) {
+    const uint8_t byte = b[i / 128 * 64 + i % 64];
+    return i % 128 < 64 ? byte & 15 : byte >> 4;
+  };
+  for (size_t n : {0, 128, 256, 384, 640, 1024, 1536, 32768}) {
+    std::vector<int8_t> a = bytes<int8_t>(n);
+    const std::vector<uint8_t> b[4] = {bytes<uint8_t>(n / 2), std::vector<uint8_t>(n / 2, 0xff),
+                                       std::vector<uint8_t>(n / 2), bytes<uint8_t>(n / 2)};
+    for (const int hostile : {0, 1, 127, -128}) {
+      if (hostile != 0) std::fill(a.begin(), a.end(), static_cast<int8_t>(hostile));
+      const int8_t* const query = left_.at_end(a);
+      GuardedPages* pages[4] = {&right_, others_, others_ + 1, others_ + 2};
+      const uint8_t* stored[4];
+      for (int v = 0; v < 4; ++v) stored[v] = pages[v]->at_end(b[v]);
+      int32_t out[4];
+      table_.ip_i4_x4(query, stored, n, out);
+      for (int v = 0; v < 4; ++v) {
+        int64_t sum = 0;
+        for (size_t i = 0; i < n; ++i) sum += a[i] * unpacked(stored[v], i);
+        EXPECT_EQ(out[v], sum) << "vector " << v << ", n " << n << ", " << hostile;
+      }
+      for (int8_t& value : a) value &= 127;
+      table_.l2_i4_x4(left_.at_start(a), stored, n, out);
+      for (int v = 0; v < 4; ++v) {
+        int64_t sum = 0;
+        for (size_t i = 0; i < n; ++i) {
+          const int difference = a[i] - 8 * unpacked(stored[v], i);
+          sum += difference * difference;
+        }
+        EXPECT_EQ(out[v], sum) << "vector " << v << ", n " << n << ", " << hostile;
+      }
+    }
+  }
+}
+
 TEST_P(KernelsTest, HammingIsExactAtEveryLength) {
   for (size_t n : lengths()) {
     const auto a = bytes<uint8_t>(n);
