@@ -17,7 +17,7 @@ constexpr size_t kMostGathered = 64;
 struct Search {
   std::vector<float> x;
   ExactQuery exact;
-  I8Query coded;
+  CodedQuery coded;
   Walk walk;
 };
 

@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/random.h"
 #include "codes/exact.h"
+#include "index/coarse_codes.h"
 #include "index/vector_set.h"
 
 namespace lamina {
@@ -20,6 +21,9 @@ constexpr uint32_t kSampleShare = 20;  // one row in so many: the graph must not
 constexpr float kEnough = 0.995F;
 constexpr uint32_t kMostBreadth = 600;
 constexpr double kMostExtrapolated = 16;
+constexpr uint32_t kUsualK = 10;
+constexpr float kUsual = 0.95F;
+constexpr float kCoarseLoss = 0.004F;  // of recall, at the breadth that has the usual one: what coarse codes may cost
 
 // The least breadth for `recall` in points of one k, ascending in ef; interpolated between two of them. Recall bends
 // down as ef grows, so that a straight line stays on the safe side.
@@ -85,10 +89,10 @@ class Trial {
       : spec_(spec), threads_(threads), sample_(draw_sample(spec, part, most)) {
     const Bitmap held_out = Bitmap(part.rows).with(sample_);
     links_ = thin_links(part, held_out);
-    auto thinned = std::make_shared<Part>(part);
-    thinned->graph.level0 = reinterpret_cast<const uint32_t*>(links_.data());
+    thinned_ = std::make_shared<Part>(part);
+    thinned_->graph.level0 = reinterpret_cast<const uint32_t*>(links_.data());
     view_.spec = spec;
-    view_.parts.push_back({std::move(thinned), held_out});
+    view_.parts.push_back({thinned_, held_out});
     view_.live = part.rows - sample_.size();
     query_bytes_ = spec.given_bytes();
     queries_.resize(sample_.size() * query_bytes_);
@@ -107,6 +111,7 @@ class Trial {
   }
 
   uint32_t most_k() const { return most_k_; }
+  void walk_on(const uint8_t* coarse_codes) { thinned_->coarse_codes = coarse_codes; }  // null: the finer ones
 
   float recall(uint32_t k, uint32_t ef) const {
     const size_t queries = k >= 100 ? (sample_.size() + 3) / 4 : sample_.size();  // many neighbours a query: fewer do
@@ -136,12 +141,37 @@ class Trial {
   const int threads_;
   const std::vector<uint32_t> sample_;
   AlignedBuffer links_;
+  std::shared_ptr<Part> thinned_;
   View view_;
   size_t query_bytes_;
   std::vector<std::byte> queries_;
   uint32_t most_k_;
   std::vector<Hit> truth_;  // most_k_ a query
 };
+
+// Calls visit(ef) for growing breadths, until it returns false.
+template <class Visit>
+void for_each_breadth(const Part& part, uint32_t k, Visit&& visit) {
+  for (uint32_t ef = std::max(k, 8U); ef < part.rows / 8; ef += (ef + 2) / 3) {
+    if (!visit(ef) || ef >= kMostBreadth) break;
+  }
+}
+
+// Whether walks on the part's coarse codes find as much as those on the finer ones. The trial goes on with what does.
+bool coarse_codes_do(Trial& trial, const Part& part) {
+  if (part.coarse_codes == nullptr || trial.most_k() < kUsualK) return false;
+  uint32_t breadth = 0;
+  float coarse = 0;
+  for_each_breadth(part, kUsualK, [&](uint32_t ef) {
+    breadth = ef;
+    coarse = trial.recall(kUsualK, ef);
+    return coarse < kUsual;
+  });
+  trial.walk_on(nullptr);
+  const bool do_well = breadth > 0 && trial.recall(kUsualK, breadth) <= coarse + kCoarseLoss;
+  if (do_well) trial.walk_on(part.coarse_codes);
+  return do_well;
+}
 
 }  // namespace
 
@@ -164,32 +194,34 @@ uint32_t Calibration::ef_for(float recall, uint32_t k) const {
   return static_cast<uint32_t>(std::min<double>(std::max<double>(ef_before * k / k_before, k) + 0.999, kNoRow));
 }
 
-Calibration calibrate(const VectorSpec& spec, const Part& part, int threads) {
-  Calibration measured;
-  if (part.graph.entry == kNoRow) return measured;
-  const Trial trial(spec, part, kMostSamples, threads);
-  for (const uint32_t k : {1U, 10U, 100U}) {
+void calibrate(const VectorSpec& spec, Part& part, int threads) {
+  part.calibration = {};
+  if (part.graph.entry == kNoRow) return;
+  add_coarse_codes(spec, part, threads);
+  Trial trial(spec, part, kMostSamples, threads);
+  if (!coarse_codes_do(trial, part)) drop_coarse_codes(part);
+  for (const uint32_t k : {1U, kUsualK, 100U}) {
     if (k > trial.most_k()) break;
-    for (uint32_t ef = std::max(k, 8U); ef < part.rows / 8; ef += (ef + 2) / 3) {
+    for_each_breadth(part, k, [&](uint32_t ef) {
       const float recall = trial.recall(k, ef);
-      measured.points.push_back({k, ef, recall});
-      if (recall >= kEnough || ef >= kMostBreadth) break;
-    }
+      part.calibration.points.push_back({k, ef, recall});
+      return recall < kEnough;
+    });
   }
-  return measured;
 }
 
-Calibration recalibrate(const VectorSpec& spec, const Part& part, const Calibration& before, int threads) {
-  constexpr uint32_t kAsked = 10;
-  constexpr float kUsual = 0.95F;
-  const auto point = std::find_if(before.points.begin(), before.points.end(),
-                                  [](const Calibration::Point& p) { return p.k == kAsked && p.recall >= kUsual; });
-  if (point == before.points.end()) return calibrate(spec, part, threads);
+void recalibrate(const VectorSpec& spec, Part& part, const Part& base, int threads) {
+  const auto& points = base.calibration.points;
+  const auto point = std::find_if(points.begin(), points.end(),
+                                  [](const Calibration::Point& p) { return p.k == kUsualK && p.recall >= kUsual; });
+  if (point == points.end()) return calibrate(spec, part, threads);
+  if (base.coarse_codes != nullptr) add_coarse_codes(spec, part, threads);
   const Trial trial(spec, part, kFewSamples, threads);
-  if (trial.most_k() < kAsked || trial.recall(kAsked, point->ef) < point->recall - kLuck) {
+  if (trial.most_k() < kUsualK || trial.recall(kUsualK, point->ef) < point->recall - kLuck) {
+    drop_coarse_codes(part);
     return calibrate(spec, part, threads);
   }
-  return before;
+  part.calibration = base.calibration;
 }
 
 }  // namespace lamina

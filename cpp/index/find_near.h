@@ -50,22 +50,43 @@ size_t find_near(const Graph& graph, const Scorer& scorer, size_t ef, Walk& walk
 inline bool has_codes(const VectorSpec&, const Part& part) { return part.codes != nullptr; }
 inline bool has_codes(const VectorSpec& spec, const HeadGraph&) { return has_i8(spec); }
 
-// A query against one part or head: calls fn(scorer) with what this set is walked on. `coded` is scratch.
+// A query as codes; kept from one search to the next.
+struct CodedQuery {
+  I8Query fine;
+  I4Query coarse;
+};
+
+inline FlatCodes codes_of(const Part& part) {
+  return {reinterpret_cast<const std::byte*>(part.codes), part.code_stride};
+}
+
+// A query against one part or head: calls fn(scorer) with the best that rows of this set are told apart by before their
+// vectors are looked at.
 template <class Fn>
 void with_scorer(const VectorSpec& spec, const Part& part, const SealedRows& rows, const ExactQuery& query,
-                 I8Query& coded, Fn&& fn) {
+                 CodedQuery& coded, Fn&& fn) {
   if (part.codes == nullptr) return fn(StoredScorer(query, rows, spec.vector_bytes()));
-  coded.prepare(spec, part.i8, query.direction());
-  const FlatCodes codes{reinterpret_cast<const std::byte*>(part.codes), part.code_stride};
-  fn(I8Scorer(coded, codes, i8_stride(spec)));
+  coded.fine.prepare(spec, part.i8, query.direction());
+  const FlatCodes codes = codes_of(part);
+  fn(I8Scorer(coded.fine, codes, part.code_stride));
 }
 
 template <class Fn>
 void with_scorer(const VectorSpec& spec, const HeadGraph& graph, const HeadRows& rows, const ExactQuery& query,
-                 I8Query& coded, Fn&& fn) {
+                 CodedQuery& coded, Fn&& fn) {
   if (!has_i8(spec)) return fn(StoredScorer(query, rows, spec.vector_bytes()));
-  coded.prepare(spec, graph.params(), query.direction());
-  fn(I8Scorer(coded, graph.codes(), i8_stride(spec)));
+  coded.fine.prepare(spec, graph.params(), query.direction());
+  fn(I8Scorer(coded.fine, graph.codes(), i8_stride(spec)));
+}
+
+// The same with the codes that the graph is walked on.
+template <class Fn>
+void with_walk_scorer(const VectorSpec& spec, const Part& part, const SealedRows& rows, const ExactQuery& query,
+                      CodedQuery& coded, Fn&& fn) {
+  if (part.coarse_codes == nullptr) return with_scorer(spec, part, rows, query, coded, fn);
+  coded.fine.prepare(spec, part.i8, query.direction());
+  coded.coarse.prepare(spec, part.i4, coded.fine);
+  fn(I4Scorer(coded.coarse, spec, part));
 }
 
 }  // namespace lamina

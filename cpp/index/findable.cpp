@@ -71,12 +71,12 @@ std::vector<uint32_t> not_met(const VectorSpec& spec, const Part& part, std::spa
                  const SealedRows rows(spec, part);
                  RowQuery query(spec, part);
                  ExactQuery exact;
-                 I8Query coded;
+                 CodedQuery coded;
                  Walk walk;
                  for (uint64_t i = begin; i < end; ++i) {
                    exact.prepare(spec, query(asked[i]));
-                   with_scorer(spec, part, rows, exact, coded,
-                               [&](const auto& scorer) { find_near(part, scorer, kFirst, walk); });
+                   with_walk_scorer(spec, part, rows, exact, coded,
+                                    [&](const auto& scorer) { find_near(part, scorer, kFirst, walk); });
                    size_t at = 0;
                    while (at < walk.pool.size() && walk.pool.row(at) != asked[i]) ++at;
                    missed[i] = at == walk.pool.size();
@@ -188,13 +188,14 @@ size_t mend(const VectorSpec& spec, const Part& part, std::span<const uint32_t> 
   const SealedRows rows(spec, part);
   RowQuery query(spec, part);
   ExactQuery exact;
-  I8Query coded;
+  CodedQuery coded;
   Walk walk;
   for (int round = 0; round < kRounds && !lost.empty(); ++round) {
     std::vector<uint32_t> changed = lost;
     for (const uint32_t row : lost) {
       exact.prepare(spec, query(row));
-      with_scorer(spec, part, rows, exact, coded, [&](const auto& scorer) { find_near(part, scorer, breadth, walk); });
+      with_walk_scorer(spec, part, rows, exact, coded,
+                       [&](const auto& scorer) { find_near(part, scorer, breadth, walk); });
       bool linked = false;
       for (size_t i = 0; i < walk.pool.size() && !linked; ++i) {
         const size_t from = walk.pool.row(i);

@@ -67,7 +67,7 @@ class Merging {
     refine_rows(*graph, was_refined ? bereaved : walk_order(*graph), threads_);
     const std::vector<uint32_t> order = walk_order(*graph);
     const Frozen frozen = freeze(spec, *rows_, graph.get(), order, threads_);
-    frozen.part->calibration = recalibrate(spec, *frozen.part, base.calibration, threads_);
+    recalibrate(spec, *frozen.part, base, threads_);
     mend(spec, *frozen.part, suspects(*frozen.part, order, carried), frozen.level0, threads_);
     view_.require_whole();
     return frozen.part;

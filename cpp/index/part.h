@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "codes/i4.h"
 #include "codes/i8.h"
 #include "codes/metric.h"
 
@@ -60,6 +61,8 @@ struct Part {
   const int8_t* codes = nullptr;  // kI8: rows x code_stride; else null
   size_t code_stride = 0;         // bytes; a multiple of 64
   I8Params i8;
+  const uint8_t* coarse_codes = nullptr;  // rows x i4_stride(), of the codes; null: the graph is walked on these
+  I4Params i4;
   GraphView graph;
   Calibration calibration;
 

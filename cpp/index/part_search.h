@@ -20,9 +20,10 @@ struct Scratch {
   std::array<ExactQuery, kGroup> queries;
   std::array<TopK, kGroup> tops;
   TopK probe;
-  I8Query coded;
+  CodedQuery coded;
   Walk walk;
   std::vector<uint32_t> chosen;
+  std::vector<uint64_t> keyed;     // of the chosen: key and row
   std::vector<uint32_t> anchored;  // rows of the head that lie near what the largest part has found
 };
 
@@ -82,6 +83,13 @@ class PartSearch {
 
   // How many of the nearest by code are measured on their stored vectors.
   size_t rank_count() const { return std::max(2 * wanted_, wanted_ + 16); }
+
+  // How many of the nearest by coarse codes are measured on the finer ones, and how many of these on vectors. Measured:
+  // see bench/README.md.
+  size_t coarse_count(size_t breadth) const { return std::max({4 * wanted_, wanted_ + 30, breadth / 2}); }
+  size_t fine_count() const { return wanted_ + std::max<size_t>(wanted_ / 2, 6); }
+  // So much broader, a walk on them finds what one on the finer codes does.
+  size_t coarse_breadth(size_t ef) const { return std::max(ef + ef / 8 + 4, wanted_ + wanted_ / 4); }
 
   static uint32_t measured_breadth(const Part& part, const SearchOptions& options) {
     return part.calibration.ef_for(options.recall, options.k);
@@ -154,8 +162,26 @@ class PartSearch {
   }
 
   size_t walk_all(size_t capacity) {
+    if constexpr (std::is_same_v<Graph, Part>) {
+      if (graph_->coarse_codes != nullptr) return walk_coarsely(coarse_breadth(capacity));
+    }
     return choose(Method::kWalk, capacity, rank_count(),
                   [&](const auto& scorer) { return find_near(*graph_, scorer, capacity, mine_.walk); });
+  }
+
+  // On coarse codes; of what they choose, the finer ones choose again.
+  size_t walk_coarsely(size_t capacity) {
+    size_t met = 0;
+    step(Method::kWalk, capacity, [&] {
+      uint64_t measured = 0;
+      with_walk_scorer(view_.spec, *graph_, rows_, mine_.queries[0], mine_.coded, [&](const auto& scorer) {
+        measured = find_near(*graph_, scorer, capacity, mine_.walk);
+        met = choose_from_pool(scorer, coarse_count(capacity));
+      });
+      const FlatCodes codes = codes_of(*graph_);
+      return measured + keep_nearest(I8Scorer(mine_.coded.fine, codes, codes.stride), fine_count());
+    });
+    return met;
   }
 
   // A graph without most of its rows has fewer links to follow: it takes a walk that is a quarter broader.
@@ -193,7 +219,6 @@ class PartSearch {
   template <class Fill>
   size_t choose(Method method, size_t breadth, size_t most, Fill&& fill) {
     size_t met = 0;
-    mine_.chosen.clear();
     step(method, breadth, [&] {
       uint64_t measured = 0;
       with_scorer(view_.spec, *graph_, rows_, mine_.queries[0], mine_.coded, [&](const auto& scorer) {
@@ -205,10 +230,32 @@ class PartSearch {
     return met;
   }
 
+  // Keeps no more of the chosen than these, the nearest to `scorer`; returns how many it measured.
+  template <class Scorer>
+  size_t keep_nearest(const Scorer& scorer, size_t most) {
+    std::vector<uint32_t>& chosen = mine_.chosen;
+    const size_t n = chosen.size();
+    if (n <= most) return 0;
+    for (const uint32_t row : chosen) scorer.prefetch(row);
+    chosen.insert(chosen.end(), 3, chosen.back());
+    mine_.keyed.clear();
+    for (size_t i = 0; i < n; i += 4) {
+      uint32_t keys[4];
+      scorer.keys4(&chosen[i], keys);
+      for (size_t j = 0; j < 4; ++j) mine_.keyed.push_back(uint64_t{keys[j]} << 32 | chosen[i + j]);
+    }
+    mine_.keyed.resize(n);
+    std::nth_element(mine_.keyed.begin(), mine_.keyed.begin() + static_cast<ptrdiff_t>(most), mine_.keyed.end());
+    chosen.resize(most);
+    for (size_t i = 0; i < most; ++i) chosen[i] = static_cast<uint32_t>(mine_.keyed[i]);
+    return n;
+  }
+
   template <class Scorer>
   size_t choose_from_pool(const Scorer& scorer, size_t most) {
     const auto level = bottom(*graph_);
     size_t met = 0;
+    mine_.chosen.clear();
     const bool twice = steps_over() && !mine_.walk.twins.empty();  // a chain may have been come to at two places
     const auto take = [&](uint32_t row, size_t limit) {
       if (!live_(row)) return;

@@ -58,7 +58,7 @@ std::shared_ptr<const Part> VectorSet::rebuild(const View& view, int threads, Ro
   refine_rows(*graph, walk_order(*graph), threads);
   if (row_order == RowOrder::kByNearness) order = walk_order(*graph);
   const Frozen frozen = freeze(spec, *rows, graph.get(), order, threads);
-  frozen.part->calibration = calibrate(spec, *frozen.part, threads);
+  calibrate(spec, *frozen.part, threads);
   mend(spec, *frozen.part, suspects(*frozen.part, order, 0), frozen.level0, threads);
   return frozen.part;
 }

@@ -7,7 +7,9 @@
 #include <cstring>
 
 #include "codes/exact.h"
+#include "codes/i4.h"
 #include "codes/i8.h"
+#include "index/part.h"
 #include "index/rows.h"
 #include "kernels/kernels.h"
 
@@ -38,6 +40,31 @@ class I8Scorer {
  private:
   const I8Query& query_;
   const Codes& codes_;
+  const size_t stride_;
+};
+
+// On the 4-bit codes of a part, whose 8-bit ones say what is the same.
+class I4Scorer {
+ public:
+  I4Scorer(const I4Query& query, const VectorSpec& spec, const Part& part)
+      : query_(query), part_(part), stride_(i4_stride(spec)) {}
+
+  void prefetch(uint32_t row) const { lamina::prefetch(code(row), stride_); }
+  void keys4(const uint32_t rows[4], uint32_t keys[4]) const {
+    const uint8_t* codes[4];
+    for (int i = 0; i < 4; ++i) codes[i] = code(rows[i]);
+    query_.keys4(codes, keys);
+  }
+  bool same(uint32_t a, uint32_t b) const {
+    const auto fine = [&](uint32_t row) { return part_.codes + size_t{row} * part_.code_stride; };
+    return std::memcmp(fine(a), fine(b), part_.code_stride) == 0;
+  }
+
+ private:
+  const uint8_t* code(uint32_t row) const { return part_.coarse_codes + size_t{row} * stride_; }
+
+  const I4Query& query_;
+  const Part& part_;
   const size_t stride_;
 };
 

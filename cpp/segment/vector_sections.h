@@ -13,6 +13,7 @@ inline constexpr SectionName kProvenance = section_name("PROV");
 inline constexpr SectionName kRidOrder = section_name("RORD");
 inline constexpr SectionName kNorms = section_name("NORM");
 inline constexpr SectionName kCodes = section_name("CODE");
+inline constexpr SectionName kCoarseCodes = section_name("COD4");
 inline constexpr SectionName kLevel0 = section_name("GRF0");
 inline constexpr SectionName kUpperRows = section_name("UROW");
 inline constexpr SectionName kUpper = section_name("GRFU");

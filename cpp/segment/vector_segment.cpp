@@ -142,6 +142,8 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
     part_.i8.scale = in.f32();
     const auto sane_scale = part_.i8.scale >= std::numeric_limits<float>::min() && std::isfinite(part_.i8.scale);
     if (!sane_scale || !std::isfinite(part_.i8.offset)) in.corrupt("a code's offset and scale", "none that can be");
+    part_.i4.step = in.u32();
+    part_.i4.low = in.u32();
     GraphView& graph = part_.graph;
     graph.degree = in.u32();
     graph.upper_degree = in.u32();
@@ -161,6 +163,10 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
     if (flat != (graph.entry == kNoRow) || flat != (graph.degree == 0) || levels > kMaxLevels ||
         (graph.upper_degree == 0) != (levels == 0) || graph.degree > kMaxDegree || graph.upper_degree > kMaxDegree) {
       in.corrupt("the parameters of a graph", "what none can have");
+    }
+    if (part_.i4.step > I4Params::kMaxStep || part_.i4.low > (part_.i4.step == 0 ? 0 : I4Params::kMaxLow) ||
+        (part_.i4.step != 0 && (flat || file_.header().code_stride == 0))) {
+      in.corrupt("a 4-bit code's step and low", "none that can be");
     }
     if (!flat && graph.entry >= part_.rows) in.corrupt("an entry that is a row", std::to_string(graph.entry));
   }
@@ -205,6 +211,9 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
     if (header.code_stride != 0) {
       part_.codes = plain<int8_t>(kCodes, static_cast<uint32_t>(header.code_stride), rows);
       part_.code_stride = header.code_stride;
+    }
+    if (part_.i4.step != 0) {
+      part_.coarse_codes = plain<uint8_t>(kCoarseCodes, static_cast<uint32_t>(i4_stride(header.spec)), rows);
     }
     GraphView& graph = part_.graph;
     if (graph.entry == kNoRow) return;

@@ -20,6 +20,8 @@ void write_parameters(SegmentWriter& out, const Part& part) {
   ByteWriter parameters;
   parameters.f32(part.i8.offset);
   parameters.f32(part.i8.scale);
+  parameters.u32(part.i4.step);
+  parameters.u32(part.i4.low);
   const GraphView& graph = part.graph;
   const bool flat = graph.entry == kNoRow;
   parameters.u32(flat ? 0 : graph.degree);
@@ -77,6 +79,9 @@ FileRef write_vector_segment(Publication& out, const Part& part, const VectorSeg
   write_column(writer, kRidOrder, kDerived, part.checked_order(), 4, part.rows);
   if (info.spec.metric == Metric::kCosine) write_column(writer, kNorms, kDerived, part.inverse_norms, 4, part.rows);
   if (part.codes != nullptr) write_column(writer, kCodes, kDerived, part.codes, part.code_stride, part.rows);
+  if (part.coarse_codes != nullptr) {
+    write_column(writer, kCoarseCodes, kDerived, part.coarse_codes, i4_stride(info.spec), part.rows);
+  }
   if (part.graph.entry != kNoRow) write_graph(writer, part.graph, part.rows);
   write_column(writer, kVectors, kPrimary, part.vectors, info.spec.vector_bytes(), part.rows, kVectorBlockBytes);
   if (part.guard != nullptr) part.guard->require_whole();

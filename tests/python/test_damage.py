@@ -25,13 +25,13 @@ import pytest
 import lamina
 from lamina.cli import main
 
-DIM = 16
+DIM = 128
 ROWS = 2000
 MODEL = lamina.Model("m", dim=DIM)
 VECTORS = np.random.default_rng(5).normal(size=(ROWS, DIM)).astype(np.float32)
 
 DERIVED = {
-    ".vec": ["PARM", "CALB", "RORD", "NORM", "CODE", "GRF0", "UROW", "GRFU"],
+    ".vec": ["PARM", "CALB", "RORD", "NORM", "CODE", "COD4", "GRF0", "UROW", "GRFU"],
     ".rec": ["IORD"],
 }
 
@@ -479,7 +479,7 @@ import numpy as np, lamina
 path, kind = sys.argv[1:]
 store = lamina.open(path, read_only=True)
 docs, others = store.get_collection("docs"), store.get_collection("others")
-vectors = np.random.default_rng(5).normal(size=(2000, 16)).astype(np.float32)
+vectors = np.random.default_rng(5).normal(size=(2000, 128)).astype(np.float32)
 snapshot = docs.snapshot()
 file = sorted(name for name in os.listdir(path + "/files") if name.endswith(kind))[0]
 refused = []
@@ -522,7 +522,7 @@ INDEX_CUT_SHORT = """
 import os, sys
 import numpy as np, lamina
 index = lamina.Index.open(sys.argv[1])
-query = np.ones(16, np.float32)
+query = np.ones(128, np.float32)
 index.search(query, k=5)
 os.truncate(sys.argv[1], 4096)
 for call in (lambda: index.search(query, k=5), lambda: index.get([1]), lambda: index.save(sys.argv[1] + ".2")):

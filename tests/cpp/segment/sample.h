@@ -56,9 +56,21 @@ struct OwnedPart {
   std::vector<int64_t> ids;
   std::vector<Provenance> provenance;
   std::vector<int8_t> codes;
+  std::vector<uint8_t> coarse_codes;
   std::vector<uint32_t> level0, upper, upper_rows, upper_counts;
   Part part;
 };
+
+inline void add_coarse_codes(OwnedPart& owned, uint32_t rows) {
+  const size_t stride = i4_stride(owned.spec);
+  owned.coarse_codes.resize(rows * stride);
+  owned.part.i4 = {.step = 1, .low = 126};
+  for (uint32_t row = 0; row < rows; ++row) {
+    encode_i4(owned.spec, owned.part.i4, owned.part.codes + row * owned.part.code_stride,
+              owned.coarse_codes.data() + row * stride);
+  }
+  owned.part.coarse_codes = owned.coarse_codes.data();
+}
 
 inline void link_ring(OwnedPart& owned, uint32_t rows) {
   constexpr uint32_t kDegree = 4;
@@ -109,7 +121,9 @@ inline std::unique_ptr<OwnedPart> part(uint32_t rows = 8, uint32_t dim = 4, bool
   part.codes = owned->codes.data();
   part.i8 = {0.0F, 127.0F};
   part.calibration.points = {{1, 10, 0.5F}, {10, 20, 0.875F}, {10, 40, 1.0F}};
-  if (!flat) link_ring(*owned, rows);
+  if (flat) return owned;
+  link_ring(*owned, rows);
+  add_coarse_codes(*owned, rows);
   return owned;
 }
 

@@ -64,6 +64,10 @@ TEST(VectorSegment, GivesBackThePart) {
     EXPECT_EQ(part.code_stride, 64U);
     expect_same(part.codes, expected.codes, 50 * 64);
     EXPECT_EQ(part.i8.scale, 127.0F);
+    EXPECT_EQ(part.coarse_codes == nullptr, flat);
+    if (!flat) expect_same(part.coarse_codes, expected.coarse_codes, 50 * 64);
+    EXPECT_EQ(part.i4.step, expected.i4.step);
+    EXPECT_EQ(part.i4.low, expected.i4.low);
     ASSERT_EQ(part.calibration.points.size(), 3U);
     EXPECT_EQ(part.calibration.points[1].recall, 0.875F);
     expect_same_graph(part.graph, expected.graph, 50);
@@ -119,7 +123,8 @@ TEST(VectorSegment, EveryFlipAndCutIsNoticed) {
 TEST(VectorSegment, AFlipInASectionIsNoticedOnFirstTouchAndEachTimeAfter) {
   const auto owned = sample::part();
   const File file = write(*owned);
-  for (const SectionName name : {kRids, kIds, kProvenance, kNorms, kCodes, kLevel0, kUpperRows, kUpper, kVectors}) {
+  for (const SectionName name :
+       {kRids, kIds, kProvenance, kNorms, kCodes, kCoarseCodes, kLevel0, kUpperRows, kUpper, kVectors}) {
     const auto mapping = std::make_shared<TestMapping>(file.bytes);
     const auto segment = open_vector_segment(mapping, file.ref, sample::vector_info(*owned), kToyHasher);
     mapping->data()[segment->file().find(name)->offset + 3] ^= std::byte{0x10};
@@ -226,15 +231,19 @@ TEST(VectorSegment, NumbersOutOfRangeAreRefusedThoughChecksumsAgree) {
   EXPECT_EQ(answer_to<float>(kVectors, 9, -std::numeric_limits<float>::infinity()), Answer::kDamaged);
   EXPECT_EQ(answer_to<float>(kParameters, 0, kNan), Answer::kDamaged);
   EXPECT_EQ(answer_to<float>(kParameters, 1, 0.0F), Answer::kDamaged) << "no scale";
-  EXPECT_EQ(answer_to<uint32_t>(kParameters, 2, 5), Answer::kDamaged) << "another degree";
-  EXPECT_EQ(answer_to<uint32_t>(kParameters, 2, 0x40000004), Answer::kDamaged) << "a degree that overflows";
-  EXPECT_EQ(answer_to<uint32_t>(kParameters, 3, 3), Answer::kDamaged) << "another upper degree";
-  EXPECT_EQ(answer_to<uint32_t>(kParameters, 4, 8), Answer::kDamaged) << "an entry past the rows";
-  EXPECT_EQ(answer_to<uint32_t>(kParameters, 4, kNoRow), Answer::kDamaged) << "a graph without an entry";
-  EXPECT_EQ(answer_to<uint32_t>(kParameters, 5, 3), Answer::kDamaged) << "more levels than counts";
-  EXPECT_EQ(answer_to<uint32_t>(kParameters, 6, 9), Answer::kDamaged) << "more upper rows than rows";
-  EXPECT_EQ(answer_to<uint32_t>(kParameters, 7, 4), Answer::kDamaged) << "a level larger than that below";
-  EXPECT_EQ(answer_to<uint32_t>(kParameters, 7, 0), Answer::kDamaged) << "an empty level";
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 2, 16), Answer::kFine);
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 2, 17), Answer::kDamaged) << "a step too long";
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 2, 0), Answer::kDamaged) << "a beginning of no steps";
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 3, 255), Answer::kDamaged) << "a beginning beyond all codes";
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 4, 5), Answer::kDamaged) << "another degree";
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 4, 0x40000004), Answer::kDamaged) << "a degree that overflows";
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 5, 3), Answer::kDamaged) << "another upper degree";
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 6, 8), Answer::kDamaged) << "an entry past the rows";
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 6, kNoRow), Answer::kDamaged) << "a graph without an entry";
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 7, 3), Answer::kDamaged) << "more levels than counts";
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 8, 9), Answer::kDamaged) << "more upper rows than rows";
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 9, 4), Answer::kDamaged) << "a level larger than that below";
+  EXPECT_EQ(answer_to<uint32_t>(kParameters, 9, 0), Answer::kDamaged) << "an empty level";
   EXPECT_EQ(answer_to<uint32_t>(kCalibration, 0, 0), Answer::kDamaged) << "k of zero";
   EXPECT_EQ(answer_to<uint32_t>(kCalibration, 1, 0xffffffff), Answer::kDamaged) << "a breadth beyond all";
   EXPECT_EQ(answer_to<float>(kCalibration, 2, kNan), Answer::kDamaged);
@@ -252,7 +261,7 @@ TEST(VectorSegment, HostileHeadersAreRefused) {
   EXPECT_EQ(answer(48, 8), Answer::kFine);
   EXPECT_EQ(answer(48, 9), Answer::kDamaged) << "more rows than elements";
   EXPECT_EQ(answer(48, 0xfffffffe), Answer::kDamaged) << "as many rows as there can be";
-  EXPECT_EQ(answer(120, 0), Answer::kFine) << "codes that nobody reads";
+  EXPECT_EQ(answer(120, 0), Answer::kDamaged) << "4-bit codes of no codes";
   EXPECT_EQ(answer(120, 128), Answer::kDamaged) << "a stride too long";
   EXPECT_EQ(answer(120, 63), Answer::kDamaged) << "a stride of no multiple";
 }
