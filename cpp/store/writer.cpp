@@ -244,6 +244,7 @@ bool Writer::maintain(int threads) {
     if (seal_if_due()) return true;
   }
   if (!due.empty()) {
+    if (sweep_is_due()) tidy();  // now: while others write, there may always be something to merge
     merge(due.front(), plan_upkeep, threads);
     return true;
   }

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <set>
 
@@ -94,6 +95,19 @@ TEST_F(VersionsTest, EveryVersionIsReadAsItWas) {
   }
   expect_all_kept(*store);
   expect_all_kept(*open_store(*fs.after_power_cut(0)));
+}
+
+TEST_F(VersionsTest, SpaceComesBackWhileThereIsAlwaysSomethingToMerge) {
+  store->close();
+  store = open_store(fs, {.keep_versions_us = 0});
+  size_t most = 0;
+  for (int round = 0; round < 12; ++round) {
+    upsert(*store, batch_of(round, 0, 30));
+    store->seal();
+    store->maintain(1);  // one thing of what is due: the next seal is quicker than the rest
+    most = std::max(most, fs.list(std::string(kPath) + "/log").size());
+  }
+  EXPECT_LE(most, 3U);
 }
 
 TEST_F(VersionsTest, AVersionOfTheStoreMeansTheCollectionAsItWasThen) {
