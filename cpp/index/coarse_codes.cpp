@@ -8,7 +8,7 @@
 namespace lamina {
 namespace {
 
-constexpr uint64_t kRowsInTurn = 1024;
+constexpr uint64_t kEncodedInTurn = 1024;
 
 struct Coarse {
   AlignedBuffer codes;
@@ -24,7 +24,7 @@ void add_coarse_codes(const VectorSpec& spec, Part& part, int threads) {
   coarse->codes = AlignedBuffer(part.rows * stride, AlignedBuffer::Pages::kHuge);
   auto* const packed = reinterpret_cast<uint8_t*>(coarse->codes.data());
   part.i4 = train_i4(spec, part.codes, part.rows);
-  parallel_for(0, part.rows, kRowsInTurn, static_cast<unsigned>(std::max(threads, 0)),
+  parallel_for(0, part.rows, kEncodedInTurn, static_cast<unsigned>(std::max(threads, 0)),
                [&](uint64_t begin, uint64_t end, unsigned) {
                  for (uint64_t row = begin; row < end; ++row) {
                    encode_i4(spec, part.i4, part.codes + row * part.code_stride, packed + row * stride);

@@ -15,29 +15,24 @@ using testing::add;
 using testing::clustered;
 using testing::graph_spec;
 using testing::numbers;
+using testing::rebuilt;
 using testing::recall;
 
-constexpr uint32_t kDim = 200;
-constexpr uint32_t kRows = 3000;
+constexpr uint32_t kWide = 200;
+constexpr uint32_t kAll = 3000;
 
 // As embeddings have them: in fewer dimensions than it seems.
 std::vector<float> embedded(size_t n, uint64_t seed) {
   constexpr uint32_t kLatent = 16;
-  const std::vector<float> latent = clustered(n, kLatent, seed, kRows);
-  const std::vector<float> basis = clustered(kLatent, kDim, 7, 1);
-  std::vector<float> rows(n * kDim);
+  const std::vector<float> latent = clustered(n, kLatent, seed, kAll);
+  const std::vector<float> basis = clustered(kLatent, kWide, 7, 1);
+  std::vector<float> rows(n * kWide);
   for (size_t row = 0; row < n; ++row) {
     for (uint32_t l = 0; l < kLatent; ++l) {
-      for (uint32_t d = 0; d < kDim; ++d) rows[row * kDim + d] += latent[row * kLatent + l] * basis[l * kDim + d];
+      for (uint32_t d = 0; d < kWide; ++d) rows[row * kWide + d] += latent[row * kLatent + l] * basis[l * kWide + d];
     }
   }
   return rows;
-}
-
-std::shared_ptr<const View> rebuilt(VectorSet& set) {
-  const std::shared_ptr<const View> before = set.view();
-  set.replace_parts(*before, VectorSet::rebuild(*before, 1));
-  return set.view();
 }
 
 // The same view, walked on the 8-bit codes.
@@ -52,14 +47,14 @@ View walked_finely(const View& view) {
 class Coarse : public ::testing::TestWithParam<Metric> {};
 
 TEST_P(Coarse, WalksFindAsMuch) {
-  const std::vector<float> vectors = embedded(kRows, 1);
+  const std::vector<float> vectors = embedded(kAll, 1);
   const std::vector<float> queries = embedded(100, 2);
-  VectorSet set(graph_spec(kDim, GetParam()));
-  add(set, vectors, 0, kRows);
+  VectorSet set(graph_spec(kWide, GetParam()));
+  add(set, vectors, 0, kAll);
   const auto view = rebuilt(set);
   ASSERT_NE(view->parts[0].part->coarse_codes, nullptr);
   const View fine = walked_finely(*view);
-  const std::vector<uint64_t> rids = numbers(0, kRows);
+  const std::vector<uint64_t> rids = numbers(0, kAll);
   for (const uint32_t k : {1U, 10U, 100U}) {
     for (const uint32_t ef : {k, 2 * k + 10}) {
       const double found = recall(*view, vectors, rids, queries, {.k = k, .ef = ef});
@@ -71,38 +66,38 @@ TEST_P(Coarse, WalksFindAsMuch) {
 INSTANTIATE_TEST_SUITE_P(All, Coarse, ::testing::Values(Metric::kCosine, Metric::kL2));
 
 TEST(CoarseCodes, DeletedRowsAreNeverReturnedAndAMergeKeepsTheCodes) {
-  const std::vector<float> vectors = embedded(kRows + 500, 3);
+  const std::vector<float> vectors = embedded(kAll + 500, 3);
   const std::vector<float> queries = embedded(50, 4);
-  VectorSet set(graph_spec(kDim, Metric::kL2));
-  add(set, vectors, 0, kRows);
+  VectorSet set(graph_spec(kWide, Metric::kL2));
+  add(set, vectors, 0, kAll);
   rebuilt(set);
   set.erase(numbers(0, 300));
-  const std::vector<uint64_t> live = numbers(300, kRows);
+  const std::vector<uint64_t> live = numbers(300, kAll);
   EXPECT_GE(recall(*set.view(), vectors, live, queries, {.k = 10, .ef = 100}), 0.98);
-  add(set, vectors, kRows, kRows + 500);
+  add(set, vectors, kAll, kAll + 500);
   const auto before = set.view();
   set.replace_parts(*before, VectorSet::merge(*before, 1));
   const auto merged = set.view();
   ASSERT_NE(merged->parts[0].part->coarse_codes, nullptr);
-  EXPECT_GE(recall(*merged, vectors, numbers(300, kRows + 500), queries, {.k = 10, .ef = 100}), 0.98);
+  EXPECT_GE(recall(*merged, vectors, numbers(300, kAll + 500), queries, {.k = 10, .ef = 100}), 0.98);
 }
 
 TEST(CoarseCodes, ArePutAsideWhereTheyCannotTellRowsApart) {
   // Rows differ from their neighbours by less than a step of 4 bits.
-  std::vector<float> vectors = clustered(kRows, kDim, 1, kRows / 60);
-  const std::vector<float> centres = clustered(kRows, kDim, 9, 1);
-  for (size_t row = 0; row < kRows; ++row) {
-    for (size_t i = 0; i < kDim; ++i) {
-      vectors[row * kDim + i] = 4 * centres[row % 50 * kDim + i] + 0.05F * vectors[row * kDim + i];
+  std::vector<float> vectors = clustered(kAll, kWide, 1, kAll / 60);
+  const std::vector<float> centres = clustered(kAll, kWide, 9, 1);
+  for (size_t row = 0; row < kAll; ++row) {
+    for (size_t i = 0; i < kWide; ++i) {
+      vectors[row * kWide + i] = 4 * centres[row % 50 * kWide + i] + 0.05F * vectors[row * kWide + i];
     }
   }
-  const std::vector<float> queries(vectors.begin(), vectors.begin() + 50 * kDim);
-  VectorSet set(graph_spec(kDim, Metric::kL2));
-  add(set, vectors, 0, kRows);
+  const std::vector<float> queries(vectors.begin(), vectors.begin() + 50 * kWide);
+  VectorSet set(graph_spec(kWide, Metric::kL2));
+  add(set, vectors, 0, kAll);
   const auto view = rebuilt(set);
   EXPECT_EQ(view->parts[0].part->coarse_codes, nullptr);
   EXPECT_EQ(view->parts[0].part->i4.step, 0U);
-  EXPECT_GE(recall(*view, vectors, numbers(0, kRows), queries, {.k = 10, .ef = 100}), 0.9);
+  EXPECT_GE(recall(*view, vectors, numbers(0, kAll), queries, {.k = 10, .ef = 100}), 0.9);
 }
 
 TEST(CoarseCodes, AreThereOnlyWhereTheyTakeFewerLines) {
@@ -112,25 +107,25 @@ TEST(CoarseCodes, AreThereOnlyWhereTheyTakeFewerLines) {
 }
 
 TEST(CoarseCodes, OneThreadMakesTheSameBytes) {
-  const std::vector<float> vectors = embedded(kRows, 1);
-  VectorSet set(graph_spec(kDim, Metric::kCosine));
-  add(set, vectors, 0, kRows);
+  const std::vector<float> vectors = embedded(kAll, 1);
+  VectorSet set(graph_spec(kWide, Metric::kCosine));
+  add(set, vectors, 0, kAll);
   const auto first = VectorSet::rebuild(*set.view(), 1);
   const auto second = VectorSet::rebuild(*set.view(), 1);
   ASSERT_NE(first->coarse_codes, nullptr);
   EXPECT_EQ(first->i4.low, second->i4.low);
-  EXPECT_EQ(std::memcmp(first->coarse_codes, second->coarse_codes, kRows * i4_stride(set.spec())), 0);
+  EXPECT_EQ(std::memcmp(first->coarse_codes, second->coarse_codes, kAll * i4_stride(set.spec())), 0);
 }
 
 TEST(CoarseCodes, RowsOfOneValueAndOfNoneAreAllFound) {
-  std::vector<float> vectors = embedded(kRows, 1);
-  std::fill_n(vectors.begin(), 200 * kDim, 0.0F);
-  for (size_t row = 200; row < 400; ++row) std::copy_n(&vectors[400 * kDim], kDim, &vectors[row * kDim]);
+  std::vector<float> vectors = embedded(kAll, 1);
+  std::fill_n(vectors.begin(), 200 * kWide, 0.0F);
+  for (size_t row = 200; row < 400; ++row) std::copy_n(&vectors[400 * kWide], kWide, &vectors[row * kWide]);
   for (const Metric metric : {Metric::kCosine, Metric::kL2}) {
-    VectorSet set(graph_spec(kDim, metric));
-    add(set, vectors, 0, kRows);
+    VectorSet set(graph_spec(kWide, metric));
+    add(set, vectors, 0, kAll);
     const auto view = rebuilt(set);
-    const auto hits = testing::search(*view, &vectors[400 * kDim], {.k = 201, .ef = 400});
+    const auto hits = testing::search(*view, &vectors[400 * kWide], {.k = 201, .ef = 400});
     ASSERT_EQ(hits.size(), 201U);
     for (const Hit& hit : hits) EXPECT_LE(std::abs(hit.distance), 1e-5F);
   }

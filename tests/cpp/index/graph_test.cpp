@@ -20,16 +20,11 @@ using testing::add;
 using testing::clustered;
 using testing::graph_spec;
 using testing::numbers;
+using testing::rebuilt;
 using testing::recall;
 using testing::search;
 
 constexpr uint32_t kRows = 3000;
-
-std::shared_ptr<const View> rebuilt(VectorSet& set, int threads = 1) {
-  const std::shared_ptr<const View> before = set.view();
-  set.replace_parts(*before, VectorSet::rebuild(*before, threads));
-  return set.view();
-}
 
 class Walked : public ::testing::TestWithParam<std::tuple<Metric, DType, CodeKind>> {};
 

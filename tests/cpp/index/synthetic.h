@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <utility>
 #include <vector>
@@ -91,6 +92,13 @@ inline void add(VectorSet& set, const std::vector<float>& vectors, uint64_t begi
   rows.rids = rids.data();
   rows.ids = ids.data();
   set.add(rows, threads);
+}
+
+// The set as it is once all its parts have been made one.
+inline std::shared_ptr<const View> rebuilt(VectorSet& set, int threads = 1) {
+  const std::shared_ptr<const View> before = set.view();
+  set.replace_parts(*before, VectorSet::rebuild(*before, threads));
+  return set.view();
 }
 
 // The share of the true k nearest (by distance, so that ties are no matter) that searches with `options` find.
