@@ -80,7 +80,7 @@ def test_the_graph_finds(metric: str, tmp_path: Path) -> None:
 def test_under(isa: str) -> None:
     if isa not in _core.build_info()["isas"]:
         pytest.skip(f"this processor lacks {isa}")
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "isa", "-p", "no:cacheprovider", str(Path(__file__).parent)]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "isa", "-p", "no:cacheprovider", __file__]
     environment = os.environ | {"LAMINA_ISA": isa, "PYTEST_ADDOPTS": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"LAMINA_ISA={isa}:\n{done.stdout[-5000:]}"
