@@ -83,7 +83,8 @@ def answers(store: lamina.Store) -> list[Any]:
     read: list[Any] = [docs.version, docs.count(), docs.model.fingerprint]
     read += [docs.search(VECTORS[row], k=3, include=["content", "metadata"]).to_list() for row in (1, 50, ROWS + 1)]
     read.append(docs.search(VECTORS[:40], k=2, exact=True).ids.tolist())
-    read.append(sorted(map(repr, (row for batch in docs.scan(batch_size=64) for row in batch.to_list()))))
+    rows = (row for batch in docs.scan(batch_size=64) for row in batch.to_list())
+    read.append(sorted(repr(row | {"vector": row["vector"].tolist()}) for row in rows))
     read.append(docs.get([1, 2, ROWS + 3, 0]).to_list())
     read += [(one, docs.snapshot(version=one.version).count()) for one in docs.versions()]
     return read
