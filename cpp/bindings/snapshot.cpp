@@ -152,7 +152,6 @@ py::dict fields_at(const PythonSnapshot& self, const Refs& refs) {
   py::array_t<int64_t> created(n), updated(n);
   py::array_t<uint8_t> hash({n, py::ssize_t{16}});
   std::vector<RecordFields> fields;
-  fields.reserve(all.size());
   uint64_t* const rids = rid.mutable_data();
   uint64_t* const versions = version.mutable_data();
   int64_t* const created_us = created.mutable_data();
@@ -160,8 +159,8 @@ py::dict fields_at(const PythonSnapshot& self, const Refs& refs) {
   uint8_t* hashes = hash.mutable_data();
   {
     const py::gil_scoped_release released;
+    fields = records.fields_of(all);
     for (size_t i = 0; i < all.size(); ++i) {
-      fields.push_back(records.fields_at(all[i]));
       rids[i] = fields[i].rid;
       versions[i] = fields[i].version;
       created_us[i] = fields[i].created_us;

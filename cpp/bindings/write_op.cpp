@@ -62,7 +62,8 @@ PythonWriteOp::PythonWriteOp(Arguments arguments)
       ids_(arguments_.ids),
       fingerprint_(parse_fingerprint(arguments_.fingerprint)) {
   if (verb_ == Verb::kDelete || verb_ == Verb::kClear) return;
-  content_hash_ = copy_hashes(arguments_.content_hash, ids_.size());
+  const bool kept = verb_ == Verb::kUpdate && !arguments_.content_hash;
+  content_hash_ = copy_hashes(arguments_.content_hash, kept ? 0 : ids_.size());
   given_ = ids_.size();
   if (verb_ == Verb::kBackfill) return;
   fates_ = copy_fates(arguments_.fates, ids_.size(), !arguments_.vectors.is_none());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <set>
+#include <type_traits>
 
 #include "base/error.h"
 #include "segment/made_order.h"
@@ -27,15 +28,49 @@ uint64_t partition_point(uint64_t count, Before before) {
   return low;
 }
 
-// The same from `low` on, where it is near: looked for in steps that double.
-template <class Before>
-uint64_t partition_point_from(uint64_t low, uint64_t end, Before before) {
-  uint64_t high = low;
-  for (uint64_t step = 1; high < end && before(high); step *= 2) {
-    low = high + 1;
-    high = low + step;
+// Looks for ascending keys among `count` ascending values on one way through: fn(i, place) is told the first place
+// whose value is not below key i, until there is none. Each is looked for as far ahead of the one before as it would be
+// if values lay evenly: among numbers without gaps two looks are enough.
+template <class Key, class ValueAt, class Fn>
+void find_ascending(std::span<const Key> keys, uint64_t count, ValueAt&& value_at, Fn&& fn) {
+  if (count == 0 || keys.empty()) return;
+  double density = 0;
+  if constexpr (std::is_integral_v<Key>) {
+    const uint64_t span = static_cast<uint64_t>(value_at(count - 1)) - static_cast<uint64_t>(value_at(0));
+    density = static_cast<double>(count - 1) / std::max(1.0, static_cast<double>(span));
   }
-  return low + partition_point(std::min(high, end) - low, [&](uint64_t i) { return before(low + i); });
+  uint64_t place = 0;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const auto before = [&](uint64_t at) { return value_at(at) < keys[i]; };
+    double ahead = static_cast<double>(count - place) / static_cast<double>(keys.size() - i);
+    if constexpr (std::is_integral_v<Key>) {
+      const Key from = i == 0 ? value_at(0) : keys[i - 1];
+      ahead = keys[i] <= from ? 0 : density * static_cast<double>(static_cast<uint64_t>(keys[i]) - from);
+    }
+    const double left = static_cast<double>(count - 1 - place);
+    uint64_t low = place;
+    uint64_t high = place + static_cast<uint64_t>(std::min(ahead + 0.5, left));
+    if (before(high)) {
+      low = high + 1;
+      high = low;
+      for (uint64_t step = 1; high < count && before(high); step *= 2) {
+        low = high + 1;
+        high = low + step;
+      }
+    } else {
+      for (uint64_t step = 1; high > low; step *= 2) {
+        const uint64_t at = high - std::min(step, high - low);
+        if (before(at)) {
+          low = at + 1;
+          break;
+        }
+        high = at;
+      }
+    }
+    place = low + partition_point(std::min(high, count) - low, [&](uint64_t at) { return before(low + at); });
+    if (place == count) return;
+    fn(i, place);
+  }
 }
 
 class OpenRecords final : public RecordSegment {
@@ -104,12 +139,11 @@ class OpenRecords final : public RecordSegment {
 
   std::vector<std::optional<uint32_t>> find_all_rids(std::span<const uint64_t> ascending) const override {
     std::vector<std::optional<uint32_t>> found(ascending.size());
-    uint64_t row = 0;
-    for (size_t i = 0; i < ascending.size(); ++i) {
-      row = partition_point_from(row, rows_, [&](uint64_t at) { return rids_[at] < ascending[i]; });
-      if (row == rows_) break;
-      if (rids_[row] == ascending[i]) found[i] = static_cast<uint32_t>(row);
-    }
+    find_ascending(
+        ascending, rows_, [&](uint64_t row) { return rids_[row]; },
+        [&](size_t i, uint64_t row) {
+          if (rids_[row] == ascending[i]) found[i] = static_cast<uint32_t>(row);
+        });
     file_.require_whole();
     return found;
   }
@@ -120,21 +154,24 @@ class OpenRecords final : public RecordSegment {
     return id;
   }
 
-  RecordFields fields_at(uint32_t row) const override {
-    RecordFields fields;
-    fields.rid = rids_[row];
-    fields.version = versions_[row];
-    fields.created_us = times_[row].created_us;
-    fields.updated_us = times_[row].updated_us;
-    fields.content_hash = hashes_[row];
-    const uint32_t scope = scopes_[row];
-    if (scope >= scope_names_.size()) {
-      file_.corrupt(scopes_.section(), row, "a scope below " + std::to_string(scope_names_.size()),
-                    std::to_string(scope));
+  void read_fields(std::span<const uint32_t> rows, RecordFields* fields) const override {
+    for (size_t i = 0; i < rows.size(); ++i) fields[i].rid = rids_[rows[i]];
+    for (size_t i = 0; i < rows.size(); ++i) fields[i].version = versions_[rows[i]];
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const RecordTimes& times = times_[rows[i]];
+      fields[i].created_us = times.created_us;
+      fields[i].updated_us = times.updated_us;
     }
-    fields.scope = scope_names_[scope];
+    for (size_t i = 0; i < rows.size(); ++i) fields[i].content_hash = hashes_[rows[i]];
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const uint32_t scope = scopes_[rows[i]];
+      if (scope >= scope_names_.size()) {
+        file_.corrupt(scopes_.section(), rows[i], "a scope below " + std::to_string(scope_names_.size()),
+                      std::to_string(scope));
+      }
+      fields[i].scope = scope_names_[scope];
+    }
     file_.require_whole();
-    return fields;
   }
 
   uint32_t block_count() const override { return static_cast<uint32_t>(blocks_.section().count); }
@@ -197,8 +234,19 @@ class OpenRecords final : public RecordSegment {
     in.expect_end();
   }
 
-  Id read_id(uint32_t row) const {
-    if (ints_) return (*ints_)[row];
+  Id read_id(uint32_t row) const { return ints_ ? Id(read<int64_t>(row)) : Id(read<std::string_view>(row)); }
+
+  // REQUIRES: the ids are of this type.
+  template <class T>
+  T read(uint32_t row) const {
+    if constexpr (std::is_same_v<T, int64_t>) {
+      return (*ints_)[row];
+    } else {
+      return read_text(row);
+    }
+  }
+
+  std::string_view read_text(uint32_t row) const {
     const uint64_t begin = (*id_offsets_)[row];
     const uint64_t end = (*id_offsets_)[uint64_t{row} + 1];
     if (begin > end || end > id_bytes_->section().length) {
@@ -234,14 +282,12 @@ class OpenRecords final : public RecordSegment {
   template <class T, class RowAt>
   std::vector<std::optional<uint32_t>> find_ordered_by(std::span<const T> ids, RowAt&& row_of) const {
     std::vector<std::optional<uint32_t>> found(ids.size());
-    uint64_t place = 0;
-    for (size_t i = 0; i < ids.size(); ++i) {
-      const auto is_before = [&](uint64_t at) { return std::get<T>(read_id(row_of(at))) < ids[i]; };
-      place = partition_point_from(place, rows_, is_before);
-      if (place == rows_) break;
-      const uint32_t row = row_of(place);
-      if (std::get<T>(read_id(row)) == ids[i]) found[i] = row;
-    }
+    find_ascending(
+        ids, rows_, [&](uint64_t place) { return read<T>(row_of(place)); },
+        [&](size_t i, uint64_t place) {
+          const uint32_t row = row_of(place);
+          if (read<T>(row) == ids[i]) found[i] = row;
+        });
     file_.require_whole();
     return found;
   }

@@ -51,7 +51,13 @@ class RecordSegment {
   virtual std::vector<std::optional<uint32_t>> find_all_rids(std::span<const uint64_t> ascending) const = 0;
   // REQUIRES: row < rows(). Texts live as long as the segment.
   virtual Id id_at(uint32_t row) const = 0;
-  virtual RecordFields fields_at(uint32_t row) const = 0;
+  RecordFields fields_at(uint32_t row) const {
+    RecordFields fields;
+    read_fields(std::span(&row, 1), &fields);
+    return fields;
+  }
+  // The same of many rows: a column at a time, so that they wait for memory together.
+  virtual void read_fields(std::span<const uint32_t> rows, RecordFields* fields) const = 0;
 
   virtual uint32_t block_count() const = 0;
   virtual uint32_t block_of(uint32_t row) const = 0;  // the number of the block that holds the row

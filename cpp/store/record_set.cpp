@@ -135,6 +135,31 @@ RecordFields RecordView::fields_at(RecordRef where) const {
   return where.part == parts.size() ? head->fields_at(where.row) : (*parts[where.part].segment)->fields_at(where.row);
 }
 
+std::vector<RecordFields> RecordView::fields_of(std::span<const RecordRef> all) const {
+  std::vector<RecordFields> fields(all.size());
+  std::vector<RecordFields> found;
+  std::vector<uint32_t> rows;
+  std::vector<size_t> places;
+  for (uint32_t part = 0; part <= parts.size(); ++part) {
+    rows.clear();
+    places.clear();
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (all[i].part != part) continue;
+      rows.push_back(all[i].row);
+      places.push_back(i);
+    }
+    if (rows.empty()) continue;
+    if (part == parts.size()) {
+      for (const size_t i : places) fields[i] = head->fields_at(all[i].row);
+      continue;
+    }
+    found.resize(rows.size());
+    (*parts[part].segment)->read_fields(rows, found.data());
+    for (size_t at = 0; at < places.size(); ++at) fields[places[at]] = found[at];
+  }
+  return fields;
+}
+
 BlockRef RecordView::block_at(RecordRef where, const RecordCodec& codec) const {
   const bool in_head = where.part == parts.size();
   BlockRef block = in_head ? head->block_at(where.row) : parts[where.part].segment->block_at(where.row, codec);

@@ -117,7 +117,8 @@ struct WriteOp {
   Verb verb = Verb::kUpsert;
   Ids ids;                                    // no id twice: DuplicateIdError
   std::vector<std::byte> columns;             // puts: one sealed block, one row an id
-  std::span<const ContentHash> content_hash;  // puts: one a row; back-fills: the basis that each vector was made from
+  std::span<const ContentHash> content_hash;  // puts: one a row, or none for an update that leaves all contents as they
+                                              // are; back-fills: the basis that each vector was made from
   std::span<const VectorFate> fates;          // puts: one a row
   const float* vectors = nullptr;             // the given rows' vectors back to back (packed bits for kHamming)
   Fingerprint fingerprint{};                  // of the model that made them: puts: another than served, back-fills:

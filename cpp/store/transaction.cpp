@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/error.h"
 #include "segment/format.h"
@@ -23,20 +22,20 @@ size_t count_given(const WriteOp& op) {
   return static_cast<size_t>(std::count(op.fates.begin(), op.fates.end(), VectorFate::kGiven));
 }
 
-void refuse_repeated(const Ids& ids) {
-  std::unordered_set<Id> seen;
-  seen.reserve(ids.size());
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (!seen.insert(ids.at(i)).second) {
-      throw DuplicateIdError("id " + name_of(ids.at(i)) + " occurs twice in one write; an id is written once");
-    }
-  }
+template <class T>
+void refuse_repeated(std::span<const T> ids) {
+  std::vector<T> sorted(ids.begin(), ids.end());
+  std::ranges::sort(sorted);
+  const auto twice = std::ranges::adjacent_find(sorted);
+  if (twice == sorted.end()) return;
+  throw DuplicateIdError("id " + name_of(*twice) + " occurs twice in one write; an id is written once");
 }
 
 void check_put(const WriteOp& op, const RecordCodec& codec) {
   const size_t rows = op.ids.size();
   if (rows > kMaxRows) throw std::invalid_argument("more rows than one write can hold");
-  if (op.content_hash.size() != rows || op.fates.size() != rows) {
+  const bool hashed = op.content_hash.size() == rows || (op.content_hash.empty() && op.verb == Verb::kUpdate);
+  if (!hashed || op.fates.size() != rows) {
     throw std::invalid_argument("a put of " + std::to_string(rows) + " ids needs as many content hashes and fates");
   }
   if (count_given(op) != 0 && op.vectors == nullptr)
@@ -78,7 +77,8 @@ GivenVectors given_vectors(const WriteOp& op, const VectorSpec& spec, std::span<
 
 void check_operations(std::span<const WriteOp> operations, const RecordCodec& codec) {
   for (const WriteOp& op : operations) {
-    refuse_repeated(op.ids);
+    refuse_repeated(op.ids.ints);
+    refuse_repeated(op.ids.strings);
     if (is_put(op.verb)) check_put(op, codec);
     if (op.verb == Verb::kBackfill) check_backfill(op);
   }
@@ -98,7 +98,9 @@ class Transaction::Rids {
     uint64_t rid;
     int64_t created_us;
     std::string_view scope;
+    ContentHash content_hash;
   };
+  using Stored = std::optional<RecordFields>;
 
   explicit Rids(CollectionState& state)
       : collection(state),
@@ -107,23 +109,33 @@ class Transaction::Rids {
         settings(state.spec->settings),
         view_(state.records->view()) {}
 
-  // Where these were before the transaction, as find() and untouched() want to know.
-  std::vector<RecordRef> stored(const Ids& ids) const {
-    return cleared_ ? std::vector<RecordRef>(ids.size()) : view_->find_all(ids);
+  // What these were before the transaction, as find() and untouched() want to know.
+  std::vector<Stored> stored(const Ids& ids) const {
+    std::vector<Stored> stored(ids.size());
+    if (cleared_) return stored;
+    const std::vector<RecordRef> found = view_->find_all(ids);
+    const std::vector<RecordFields> fields = view_->fields_of(found);
+    for (size_t i = 0; i < found.size(); ++i) {
+      if (found[i].found()) stored[i] = fields[i];
+    }
+    return stored;
   }
-  std::optional<Known> find(Id id, RecordRef stored) const {
-    if (const auto changed = changes_.find(id); changed != changes_.end()) return changed->second;
-    if (!stored.found()) return {};
-    const RecordFields fields = view_->fields_at(stored);
-    return Known{fields.rid, fields.created_us, fields.scope};
+  std::optional<Known> find(Id id, const Stored& stored) const {
+    if (!changes_.empty()) {
+      if (const auto changed = changes_.find(id); changed != changes_.end()) return changed->second;
+    }
+    if (!stored) return {};
+    return Known{stored->rid, stored->created_us, stored->scope, stored->content_hash};
   }
-  // The record, if the transaction has not touched it.
-  std::optional<RecordFields> untouched(Id id, RecordRef stored) const {
-    if (!stored.found() || changes_.contains(id)) return {};
-    return view_->fields_at(stored);
+  // Whether a record is as it was before the transaction.
+  bool is_untouched(Id id, const Stored& stored) const { return stored && !changes_.contains(id); }
+  // What is noted is for the operations that follow.
+  void put(Id id, Known known) {
+    if (operations_left > 0) changes_[id] = known;
   }
-  void put(Id id, Known known) { changes_[id] = known; }
-  void erase(Id id) { changes_[id] = std::nullopt; }
+  void erase(Id id) {
+    if (operations_left > 0) changes_[id] = std::nullopt;
+  }
 
   // Empties the collection and returns the rids that were there.
   std::vector<uint64_t> clear() {
@@ -145,6 +157,7 @@ class Transaction::Rids {
   }
 
   CollectionState& collection;
+  size_t operations_left = 0;  // after the one at hand
   uint64_t next_rid;
   std::optional<IdKind> id_kind;
   std::string settings;
@@ -157,9 +170,11 @@ class Transaction::Rids {
 
 Transaction::Transaction(std::span<const WriteOp> operations, const Lookup& lookup, uint64_t version, int64_t now_us)
     : version_(version), now_us_(now_us) {
+  for (const WriteOp& op : operations) ++rids_of(lookup(op.collection)).operations_left;
   for (const WriteOp& op : operations) {
     CollectionState& collection = lookup(op.collection);
     Rids& rids = rids_of(collection);
+    --rids.operations_left;
     if (op.ids.size() != 0 && rids.id_kind && op.ids.kind != *rids.id_kind) {
       const bool ints = rids.id_kind == IdKind::kInt;
       throw std::invalid_argument("collection '" + op.collection + "' has " + (ints ? "integer" : "text") + " ids");
@@ -210,7 +225,8 @@ void Transaction::put(const WriteOp& op, Rids& rids) {
   if (given != 0) check_finite(op, rids.collection.spec->vectors, given);
   Memory& memory = memory_.emplace_back();
   WriteResult& result = results_.back();
-  const std::vector<RecordRef> stored = rids.stored(op.ids);
+  const std::vector<Rids::Stored> stored = rids.stored(op.ids);
+  memory.fields.reserve(op.ids.size());
   for (size_t row = 0; row < op.ids.size(); ++row) {
     const Id id = op.ids.at(row);
     std::optional<Rids::Known> known = rids.find(id, stored[row]);
@@ -223,13 +239,14 @@ void Transaction::put(const WriteOp& op, Rids& rids) {
                           "'; add or upsert makes it");
     }
     ++(known ? result.updated : result.added);
-    if (!known) known = Rids::Known{rids.next_rid++, now_us_, {}};
+    if (!known) known = Rids::Known{rids.next_rid++, now_us_, {}, {}};
     if (op.verb != Verb::kUpdate) known->scope = op.scope;
+    if (!op.content_hash.empty()) known->content_hash = op.content_hash[row];
     rids.put(id, *known);
-    memory.fields.push_back({known->rid, version_, known->created_us, now_us_, op.content_hash[row], known->scope});
-    const bool has_content = op.content_hash[row] != ContentHash{};
-    const ContentHash basis = has_content ? op.content_hash[row] : version_stamp(version_);
-    if (op.fates[row] == VectorFate::kGiven) memory.provenance.push_back({basis, now_us_});
+    const ContentHash& hash = known->content_hash;
+    memory.fields.push_back({known->rid, version_, known->created_us, now_us_, hash, known->scope});
+    if (op.fates[row] != VectorFate::kGiven) continue;
+    memory.provenance.push_back({hash == ContentHash{} ? version_stamp(version_) : hash, now_us_});
   }
   if (op.ids.size() == 0) return;
   rids.id_kind = op.ids.kind;
@@ -253,10 +270,10 @@ void Transaction::backfill(const WriteOp& op, Rids& rids) {
   Memory& memory = memory_.emplace_back();
   const auto served = collection.served_vectors().view();
   const size_t row_bytes = spec.given_bytes();
-  const std::vector<RecordRef> stored = rids.stored(op.ids);
+  const std::vector<Rids::Stored> stored = rids.stored(op.ids);
   for (size_t row = 0; row < op.ids.size(); ++row) {
-    const auto record = rids.untouched(op.ids.at(row), stored[row]);
-    if (!record || basis_of(*record, *served) != op.content_hash[row]) continue;
+    const Rids::Stored& record = stored[row];
+    if (!rids.is_untouched(op.ids.at(row), record) || basis_of(*record, *served) != op.content_hash[row]) continue;
     memory.rids.push_back(record->rid);
     memory.provenance.push_back({op.content_hash[row], now_us_});
     const Bytes vector = bytes_of_vectors(op, spec, op.ids.size()).subspan(row * row_bytes, row_bytes);
@@ -270,7 +287,7 @@ void Transaction::backfill(const WriteOp& op, Rids& rids) {
 
 void Transaction::erase(const WriteOp& op, Rids& rids) {
   Memory& memory = memory_.emplace_back();
-  const std::vector<RecordRef> stored = rids.stored(op.ids);
+  const std::vector<Rids::Stored> stored = rids.stored(op.ids);
   for (size_t row = 0; row < op.ids.size(); ++row) {
     const auto known = rids.find(op.ids.at(row), stored[row]);
     if (!known) continue;

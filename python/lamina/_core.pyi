@@ -90,7 +90,7 @@ class WriteOp:
         ids: Ids = ...,  # int64 (n,) array, or a sequence of str: the kind of the collection
         *,
         columns: bytes = b"",  # puts: one sealed block of n rows
-        content_hash: NDArray[np.uint8] | None = None,  # (n, 16); None: all zero; of a back-fill: basis_at
+        content_hash: NDArray[np.uint8] | None = None,  # (n, 16); None: zero, of an update as it is; back-fill: basis_at
         fates: NDArray[np.uint8] | None = None,  # (n,) of FATE_*; None: all given if vectors, else all none
         vectors: NDArray[Any] | None = None,  # float32 (g, dim) or uint8 (g, dim / 8): of the rows whose fate is given
         fingerprint: bytes = ...,  # 32 bytes: of the model that made the vectors

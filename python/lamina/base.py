@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lamina import _core
 from lamina.errors import NotFoundError
@@ -26,7 +25,6 @@ class Rows(NamedTuple):
 
     metadata: pa.RecordBatch
     content: pa.Array
-    hashes: NDArray[np.uint8]
 
 
 class Base:
@@ -129,8 +127,7 @@ class Base:
         if absent.any():
             raise self._absent(listed(ids)[int(absent.argmax())])
         found, cache = self.snapshot.blocks_at(refs), self._shared.cache
-        hashes = self.snapshot.fields_at(refs)["content_hash"]
-        return Rows(records.metadata_in(found, cache), records.content_in(found, cache), hashes)
+        return Rows(records.metadata_in(found, cache), records.content_in(found, cache))
 
     def _absent(self, id: object) -> NotFoundError:
         return NotFoundError(f"no record {id!r} in {self._name!r} to update: upsert adds what is not there")
@@ -143,7 +140,7 @@ def _rows_of(put: Put, rows: Sequence[int]) -> Rows:
 
     indices = pa.array(rows, pa.int64())
     content = pa.nulls(len(rows), pa.large_string()) if put.content is None else put.content.take(indices)
-    return Rows(columns.take(put.metadata, indices), content, put.hashes[list(rows)])
+    return Rows(columns.take(put.metadata, indices), content)
 
 
 def _in_order(parts: list[Rows], order: list[list[int]]) -> Rows:
@@ -159,5 +156,4 @@ def _in_order(parts: list[Rows], order: list[list[int]]) -> Rows:
     return Rows(
         columns.take(columns.concat([part.metadata for part in parts]), indices),
         pa.concat_arrays([part.content for part in parts]).take(indices),
-        np.concatenate([part.hashes for part in parts])[rows],
     )

@@ -56,11 +56,12 @@ def from_metadata(metadata: Any, rows: int) -> pa.RecordBatch:
     )
 
 
-def given_cells(metadata: Any, batch: pa.RecordBatch) -> dict[str, Any]:
-    """For each column, which rows were given a value (None counts: it clears). Frames and columns give every cell."""
-    if isinstance(metadata, Sequence) and as_table(metadata) is None:
-        return {name: pa.array([row is not None and name in row for row in metadata]) for name in batch.schema.names}
-    return dict.fromkeys(batch.schema.names, pa.array(np.ones(batch.num_rows, np.bool_)))
+def partly_given(metadata: Any, batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    """Of the columns that not every row was given a value of: which were (None counts: it clears)."""
+    if not isinstance(metadata, Sequence) or as_table(metadata) is not None:
+        return {}  # frames and columns give every cell
+    cells = {name: [row is not None and name in row for row in metadata] for name in batch.schema.names}
+    return {name: pa.array(given) for name, given in cells.items() if not all(given)}
 
 
 def no_columns(rows: int) -> pa.RecordBatch:
@@ -86,13 +87,14 @@ def merge_schemas(old: pa.Schema, new: pa.Schema) -> pa.Schema:
     """The schema that holds the columns of both; `old` itself if it already does."""
     if new.equals(old):
         return old
-    fields = {field.name: field for field in old}
+    fields, changed = {field.name: field for field in old}, False
     for field in new:
-        if field.name in fields:
-            field = pa.field(field.name, unify(fields[field.name].type, field.type, field.name))
-        fields[field.name] = field
-    merged = pa.schema(list(fields.values()))
-    return old if merged.equals(old) else merged
+        known = fields.get(field.name)
+        kind = field.type if known is None else unify(known.type, field.type, field.name)
+        if known is None or not kind.equals(known.type):
+            fields[field.name] = pa.field(field.name, kind)
+            changed = True
+    return pa.schema(list(fields.values())) if changed else old
 
 
 def unify(old: pa.DataType, new: pa.DataType, column: str) -> pa.DataType:
@@ -137,12 +139,13 @@ def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch in a schema that holds it: columns in its order and types, null where the batch has none."""
     if batch.schema.equals(schema):
         return batch
-    columns = {}
-    for field in schema:
-        at = batch.schema.get_field_index(field.name)
-        column = pa.nulls(batch.num_rows, field.type) if at < 0 else widen(batch.column(at), field.type)
-        columns[field.name] = column
-    return _batch(columns, batch.num_rows)
+    return _batch({field.name: column(batch, field) for field in schema}, batch.num_rows)
+
+
+def column(batch: pa.RecordBatch, field: pa.Field) -> pa.Array:
+    """A column of a batch in the type that it has in a schema which holds the batch."""
+    at = batch.schema.get_field_index(field.name)
+    return pa.nulls(batch.num_rows, field.type) if at < 0 else widen(batch.column(at), field.type)
 
 
 def same_rows(old: pa.RecordBatch, new: pa.RecordBatch) -> NDArray[np.bool_]:
@@ -208,27 +211,25 @@ def admit(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:
     not fit, or would change a declared one, ValueError for such an integer where the column is double already.
     """
     merged = merge_schemas(schema, batch.schema)
-    fields, changed = [], merged is not schema
-    for field in merged:
-        before, at = schema.get_field_index(field.name), batch.schema.get_field_index(field.name)
+    fields, changed = list(merged), merged is not schema
+    for given, values in zip(batch.schema, batch.columns, strict=True):
+        at, before = merged.get_field_index(given.name), schema.get_field_index(given.name)
+        kind = fields[at].type
         marks = {} if before < 0 else dict(schema.field(before).metadata or {})
-        if DECLARED in marks and not field.type.equals(schema.field(before).type):
+        if DECLARED in marks and not kind.equals(schema.field(before).type):
             raise TypeError(
-                f"metadata column {field.name!r} was declared {schema.field(before).type} and gets "
-                f"{batch.schema.field(at).type}: give what fits, or another name"
+                f"metadata column {given.name!r} was declared {schema.field(before).type} and gets {given.type}: give "
+                "what fits, or another name"
             )
-        large = LARGE in marks
-        if at >= 0 and pa.types.is_int64(batch.schema.field(at).type) and not large:
-            large = holds_large_integers(batch.column(at))
-            changed |= large
-        if large and pa.types.is_float64(field.type):
+        if pa.types.is_int64(given.type) and LARGE not in marks and holds_large_integers(values):
+            marks[LARGE] = b"1"
+            changed = True
+        if LARGE in marks and pa.types.is_float64(kind):
             raise ValueError(
-                f"metadata column {field.name!r} would hold both doubles and integers beyond ±2**53, which a double "
+                f"metadata column {given.name!r} would hold both doubles and integers beyond ±2**53, which a double "
                 "cannot hold exactly: give it another name"
             )
-        if large:
-            marks[LARGE] = b"1"
-        fields.append(pa.field(field.name, field.type, metadata=marks or None))
+        fields[at] = pa.field(given.name, kind, metadata=marks or None)
     return pa.schema(fields) if changed else schema
 
 

@@ -94,7 +94,7 @@ class Put:
     ids: Ids
     metadata: pa.RecordBatch
     content: pa.Array | None
-    hashes: NDArray[np.uint8]
+    hashes: NDArray[np.uint8] | None  # of the contents; None: an update has left them as they are
     fates: NDArray[np.uint8]
     vectors: NDArray[Any] | None
     model: Model  # that made the vectors
@@ -135,7 +135,7 @@ class Update:
 
     ids: Ids
     metadata: pa.RecordBatch | None
-    given: dict[str, pa.Array]  # of each metadata column, the rows that change it
+    partly: dict[str, pa.Array]  # of each metadata column that not all rows change, those that do
     content: pa.Array | None
     vectors: NDArray[Any] | None
     model: Model  # that made the vectors
@@ -149,18 +149,15 @@ class Update:
     def merged(self, base: Base) -> Put:
         """The whole records that come of it. NotFoundError, and what the embedder raises."""
         rows = base.rows(self.ids)
-        metadata = rows.metadata if self.metadata is None else _merge(rows.metadata, self.metadata, self.given)
-        content, hashes = rows.content, rows.hashes
-        fates = np.full(len(rows.hashes), _core.FATE_KEPT, np.uint8)
-        vectors = self.vectors
+        metadata = rows.metadata if self.metadata is None else _merge(rows.metadata, self.metadata, self.partly)
+        content, hashes, vectors = rows.content, None, self.vectors
+        fates = np.full(len(self.ids), _core.FATE_KEPT if vectors is None else _core.FATE_GIVEN, np.uint8)
         if self.content is not None:
             content, hashes = self.content, _hashes(self.content)
-        if vectors is not None:
-            fates[:] = _core.FATE_GIVEN
-        elif self.content is not None and self.model.embed_with is not None:
-            changed = (hashes != rows.hashes).any(axis=1) & hashes.any(axis=1)
-            fates[changed] = _core.FATE_GIVEN
-            vectors = self._embed(content, hashes, np.flatnonzero(changed))
+            if vectors is None and self.model.embed_with is not None:
+                changed = np.flatnonzero(_differ(rows.content, content) & hashes.any(axis=1))
+                fates[changed] = _core.FATE_GIVEN
+                vectors = self._embed(content, hashes, changed)
         return Put("update", self.ids, metadata, content, hashes, fates, vectors, self.model)
 
     def _embed(self, content: pa.Array, hashes: NDArray[np.uint8], rows: NDArray[np.int64]) -> Any:
@@ -224,7 +221,7 @@ def update(target: Target, ids: Any, vectors: Any, metadata: Any, content: Any, 
     return Update(
         ids,
         batch,
-        {} if batch is None else columns.given_cells(metadata, batch),
+        {} if batch is None else columns.partly_given(metadata, batch),
         None if content is None else as_content(content, len(ids)),
         _vectors(target, vectors, len(ids), model),
         target.model,
@@ -247,22 +244,34 @@ def ids_at(ids: Ids, rows: list[int]) -> Ids:
     return tuple(ids[row] for row in rows) if isinstance(ids, tuple) else ids[rows]
 
 
-def _merge(old: pa.RecordBatch, new: pa.RecordBatch, given: dict[str, pa.Array]) -> pa.RecordBatch:
-    """`old` with the given cells of `new` in place of its own."""
+def _merge(old: pa.RecordBatch, new: pa.RecordBatch, partly: dict[str, pa.Array]) -> pa.RecordBatch:
+    """`old` with the cells of `new` in place of its own, as far as they were given."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from lamina import columns
 
     schema = columns.merge_schemas(old.schema, new.schema)
-    before, after = columns.conform(old, schema), columns.conform(new, schema)
-    merged = {
-        name: pc.if_else(given[name], after.column(at), before.column(at)) if name in given else before.column(at)
-        for at, name in enumerate(schema.names)
-    }
-    if not merged:
+    if not len(schema):
         return old
-    return pa.RecordBatch.from_arrays(list(merged.values()), schema=schema)
+    merged = []
+    for field in schema:
+        if field.name not in new.schema.names:
+            merged.append(columns.column(old, field))
+        elif field.name not in partly:
+            merged.append(columns.column(new, field))
+        else:
+            merged.append(pc.if_else(partly[field.name], columns.column(new, field), columns.column(old, field)))
+    return pa.RecordBatch.from_arrays(merged, schema=schema)
+
+
+def _differ(before: pa.Array, after: pa.Array) -> NDArray[np.bool_]:
+    """Of each text, whether it is another."""
+    import pyarrow.compute as pc
+
+    same = pc.fill_null(pc.equal(before, after), False).to_numpy(zero_copy_only=False)
+    differs: NDArray[np.bool_] = ~(same | (before.is_null().to_numpy(False) & after.is_null().to_numpy(False)))
+    return differs
 
 
 def _check_model(target: Target, model: Model | None) -> None:
@@ -316,7 +325,12 @@ def _hashes(texts: pa.Array) -> NDArray[np.uint8]:
 
 
 def _refuse_repeated(ids: Ids) -> None:
-    if len(set(listed(ids))) == len(ids):
+    if isinstance(ids, np.ndarray):
+        ascending = np.sort(ids)
+        twice = bool((ascending[1:] == ascending[:-1]).any())
+    else:
+        twice = len(set(ids)) < len(ids)
+    if not twice:
         return
     seen: set[Any] = set()
     for id in listed(ids):

@@ -395,7 +395,11 @@ def test_texts_are_embedded_before_the_write(store: Store) -> None:
     assert calls[6:] == ["fourth", "fifth"]
     np.testing.assert_array_equal(docs.get(["a"]).vectors, counting([])(["fifth"]))
     docs.update(["a"], metadata=[{"x": 1}])
+    with store.transaction() as tx:
+        tx["texts"].update(["a", "b"], metadata=[{"x": 2}, {}])
+        tx["texts"].update(["b", "a"], content=["third", "fifth"])
     assert len(calls) == 8
+    assert (docs.stale().tolist(), docs.owed().tolist()) == ([], [])
 
 
 def test_without_an_embedder_a_text_is_owed_its_vector(store: Store) -> None:

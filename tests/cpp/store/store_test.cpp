@@ -156,6 +156,27 @@ TEST_F(StoreTest, VectorsAreGivenKeptOrDropped) {
   EXPECT_EQ(rows_in(*store), expected);
 }
 
+TEST_F(StoreTest, AnUpdateWithoutHashesLeavesContentsAsTheyAre) {
+  upsert(*store, batch_of(1, 0, 3));
+  const Rows seen = {{0, {"seen", std::nullopt}}, {1, {"seen", std::nullopt}}};
+  write(*store, {Op(Verb::kUpsert, batch_of(22, 0, 1)), Op(Verb::kUpdate, seen).keep_vectors().keep_contents()});
+  const auto expect_kept = [&] {
+    EXPECT_EQ(rows_in(*store), (Rows{{0, {"seen", 22.0F}}, {1, {"seen", 1.0F}}, {2, {"text 2 of 1", 1.0F}}}));
+    EXPECT_EQ(store->stats().collections[0].stale, 0u);
+    const auto snapshot = docs->snapshot();
+    const RecordView& records = *snapshot->records;
+    const std::map<int64_t, const char*> texts = {{0, "text 0 of 22"}, {1, "text 1 of 1"}, {2, "text 2 of 1"}};
+    for (const auto& [id, text] : texts) {
+      const ContentHash hash = records.fields_at(records.find(id)).content_hash;
+      EXPECT_STREQ(reinterpret_cast<const char*>(hash.data()), text);  // of less than 16 characters, and zeros
+    }
+  };
+  expect_kept();
+  EXPECT_THROW(write(*store, Op(Verb::kUpsert, batch_of(3, 0, 1)).keep_contents()), std::invalid_argument);
+  crash();
+  expect_kept();
+}
+
 TEST_F(StoreTest, OperationsOfATransactionSeeEachOther) {
   store->create_collection("more", toy_spec());
   upsert(*store, batch_of(1, 0, 3));

@@ -87,6 +87,11 @@ class Op {
     return *this;
   }
 
+  Op& keep_contents() {
+    hashes_.clear();
+    return *this;
+  }
+
   Op& learn(std::string from, std::string to) {
     op_.settings = SettingsChange{std::move(from), std::move(to)};
     return *this;
