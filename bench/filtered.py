@@ -1,9 +1,10 @@
-"""Searches that may return some of the rows only: beside faiss, hnswlib and LanceDB, on one thread.
+"""Searches that may return some of the rows only: beside faiss, hnswlib and LanceDB, on one core.
 
 A cell is a share of the rows that pass, and how they lie to the queries: anywhere; near (the rows nearest to an
 anchor, asked by the queries nearest to it), or far (the same rows, asked by those farthest from it). Where `docs.jsonl`
 lies beside the data its `source` is a column too. lamina searches as it does by itself; each other library at the least
-breadth at which it finds as much, or, where it never does, at the broadest, marked with ≥.
+breadth at which it finds as much, or by a scan where it has one that is sooner done; where it never finds as much, at
+the broadest, marked with ≥. LanceDB is told the filters beforehand, as columns with a bitmap index each.
 
     python -m bench.filtered                                 # a synthetic set
     LAMINA_BENCH_DATA=folder python -m bench.filtered docs_v2
@@ -12,6 +13,7 @@ breadth at which it finds as much, or, where it never does, at the broadest, mar
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -33,20 +35,21 @@ K = 10
 SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001)
 ANCHORS = 3
 ASKED = 40  # queries a cell and anchor
-BROADEST = 4096
+SCAN = 0  # in place of a breadth: all rows are looked at
 
 Search = Callable[[Floats], Ids]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Cell:
     name: str
-    passing: NDArray[np.bool_]
+    passing: Mask
     queries: Floats
     truth: list[NDArray[np.float64]]  # distances of the K nearest that pass, of each query
 
     @staticmethod
-    def of(name: str, data: DataSet, passing: NDArray[np.bool_], asked: Ids) -> Cell:
+    def of(name: str, data: DataSet, passing: Mask, asked: Ids) -> Cell:
         ids = np.flatnonzero(passing)
         truth = [np.sort(data.distances(int(query), ids))[:K] for query in asked]
         return Cell(name, passing, data.queries[asked], truth)
@@ -109,27 +112,32 @@ def by_source(data: DataSet) -> Iterator[tuple[str, list[Cell]]]:
 
 
 class Filtered:
-    """A library with its index: `search` gives the call to time, for a filter and a breadth."""
+    """A library with its index of the rows: `search` gives the call to time, for a filter and a breadth."""
 
     name: str
-    breadths: tuple[int, ...] = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, BROADEST)
+    package: str
+    index: str  # what it is, for the reader of the table
+    breadths: tuple[int, ...] = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
+    scans = False  # SCAN is a breadth too
 
-    def __init__(self, data: DataSet) -> None:
-        self.data = data
+    def __init__(self, data: DataSet, filters: list[Mask]) -> None:
+        """`filters`: all that will be asked."""
+        self.data, self.filters = data, filters
 
-    def search(self, passing: NDArray[np.bool_], breadth: int) -> Search:
+    def search(self, passing: Mask, breadth: int) -> Search:
         raise NotImplementedError
 
 
 class FilteredLamina(Filtered):
-    name, breadths = "lamina", (0,)
+    name = package = "lamina"
+    breadths = (SCAN,)  # whatever it chooses
 
-    def __init__(self, data: DataSet) -> None:
-        super().__init__(data)
+    def __init__(self, data: DataSet, filters: list[Mask]) -> None:
+        super().__init__(data, filters)
         self.peer = Lamina(data.metric)
         self.peer.build(data.base, 2)
 
-    def search(self, passing: NDArray[np.bool_], breadth: int) -> Search:
+    def search(self, passing: Mask, breadth: int) -> Search:
         import lamina
 
         chosen, search = lamina.IdFilter(passing), self.peer.index.search
@@ -137,26 +145,26 @@ class FilteredLamina(Filtered):
 
 
 class FilteredFaiss(Filtered):
-    """Whichever is faster: HNSW, or a flat index that tests every row."""
+    name, package = "faiss", "faiss-cpu"
+    index = f"IndexHNSWFlat (M {M}, efC {EF_CONSTRUCTION}) or IndexFlat, IDSelectorBitmap"
+    scans = True
 
-    name = "faiss"
-
-    def __init__(self, data: DataSet) -> None:
+    def __init__(self, data: DataSet, filters: list[Mask]) -> None:
         import faiss
 
-        super().__init__(data)
+        super().__init__(data, filters)
         self.peer = Faiss(data.metric)
         self.peer.build(data.base, 2)
         self.flat = faiss.IndexFlat(data.base.shape[1], self.peer.faiss_metric())
         self.flat.add(data.base)
         faiss.omp_set_num_threads(1)
 
-    def search(self, passing: NDArray[np.bool_], breadth: int) -> Search:
+    def search(self, passing: Mask, breadth: int) -> Search:
         import faiss
 
         bits = np.packbits(passing, bitorder="little")
         selector = faiss.IDSelectorBitmap(bits)
-        if breadth == BROADEST:
+        if breadth == SCAN:
             index, parameters = self.flat, faiss.SearchParameters(sel=selector)
         else:
             index, parameters = self.peer.index, faiss.SearchParametersHNSW(sel=selector, efSearch=breadth)
@@ -169,14 +177,15 @@ class FilteredFaiss(Filtered):
 
 
 class FilteredHnswlib(Filtered):
-    name = "hnswlib"
+    name = package = "hnswlib"
+    index = f"Index (M {M}, efC {EF_CONSTRUCTION}), a Python functor"
 
-    def __init__(self, data: DataSet) -> None:
-        super().__init__(data)
+    def __init__(self, data: DataSet, filters: list[Mask]) -> None:
+        super().__init__(data, filters)
         self.peer = Hnswlib(data.metric)
         self.peer.build(data.base, 2)
 
-    def search(self, passing: NDArray[np.bool_], breadth: int) -> Search:
+    def search(self, passing: Mask, breadth: int) -> Search:
         index, allowed = self.peer.index, passing.tolist()
         k = min(K, int(passing.sum()))
         index.set_ef(breadth)
@@ -192,42 +201,36 @@ class FilteredHnswlib(Filtered):
 
 
 class FilteredLance(Filtered):
-    name, breadths = "lancedb", Filtered.breadths
+    name = package = "lancedb"
+    index = f"HnswSq (M {M}, efC {EF_CONSTRUCTION}, 1 partition, refine_factor up to 4) or no index, prefilter"
+    scans = True
 
-    def __init__(self, data: DataSet) -> None:
+    def __init__(self, data: DataSet, filters: list[Mask]) -> None:
         import lancedb
         import pyarrow as pa
+        from lancedb.index import Bitmap, HnswSq
 
-        super().__init__(data)
+        super().__init__(data, filters)
         self.folder = tempfile.TemporaryDirectory(prefix="lamina-lance-")
         self.metric = "l2" if data.metric == "l2" else "cosine" if data.metric == "cosine" else "dot"
         rows, dim = data.base.shape
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(data.base.reshape(-1)), dim)
-        self.table = lancedb.connect(self.folder.name).create_table(
-            "bench", pa.table({"id": pa.array(np.arange(rows)), "vector": vectors})
-        )
-        self.table.create_index(
-            metric=self.metric, index_type="IVF_HNSW_SQ", num_partitions=1, m=M, ef_construction=EF_CONSTRUCTION
-        )
-        self.marked: dict[int, str] = {}
+        columns = {"id": pa.array(np.arange(rows)), "vector": vectors}
+        columns |= {f"f{number}": pa.array(passing) for number, passing in enumerate(filters)}
+        self.table = lancedb.connect(self.folder.name).create_table("bench", pa.table(columns))
+        graph = HnswSq(distance_type=self.metric, num_partitions=1, m=M, ef_construction=EF_CONSTRUCTION)
+        self.table.create_index("vector", config=graph)
+        for number in range(len(filters)):
+            self.table.create_index(f"f{number}", config=Bitmap())
 
-    def column(self, passing: NDArray[np.bool_]) -> str:
-        import pyarrow as pa
-
-        key = hash(passing.tobytes())
-        if key not in self.marked:
-            name = f"c{len(self.marked)}"
-            self.table.merge(pa.table({"id": np.arange(len(passing)), name: passing}), left_on="id")
-            self.marked[key] = name
-        return self.marked[key]
-
-    def search(self, passing: NDArray[np.bool_], breadth: int) -> Search:
-        name, table, metric = self.column(passing), self.table, self.metric
+    def search(self, passing: Mask, breadth: int) -> Search:
+        table, metric, refined = self.table, self.metric, min(4, breadth // K)
+        where = f"f{next(n for n, one in enumerate(self.filters) if one is passing)} = true"
 
         def search(query: Floats) -> Ids:
-            asked = table.search(query).distance_type(metric).where(f"{name} = true", prefilter=True)
-            found = asked.ef(breadth).refine_factor(4).limit(K).select(["id"]).to_arrow()
-            ids: Ids = found["id"].to_numpy()
+            asked = table.search(query).distance_type(metric).where(where, prefilter=True).limit(K)
+            asked = asked.bypass_vector_index() if breadth == SCAN else asked.ef(breadth).refine_factor(refined)
+            ids: Ids = asked.select(["id", "_distance"]).to_arrow()["id"].to_numpy()
             return ids
 
         return search
@@ -245,13 +248,18 @@ def rate_of(peer: Filtered, some: list[Cell], breadth: int, seconds: float) -> f
     return len(rates) / sum(1 / rate for rate in rates)
 
 
-def least_breadth(peer: Filtered, some: list[Cell], target: float) -> tuple[int, float]:
-    recall = 0.0
+def best_breadth(peer: Filtered, some: list[Cell], target: float, seconds: float) -> tuple[int, float]:
+    """The breadth at which a peer finds as much soonest, and what it finds; the broadest, where it never does."""
+    breadth, recall = SCAN, 0.0
     for breadth in peer.breadths:
         recall = recall_of(peer, some, breadth)
         if recall >= target:
-            return breadth, recall
-    return peer.breadths[-1], recall
+            break
+    if not peer.scans:
+        return breadth, recall
+    if recall >= target and rate_of(peer, some, breadth, seconds) > rate_of(peer, some, SCAN, seconds):
+        return breadth, recall
+    return SCAN, recall_of(peer, some, SCAN)
 
 
 def plans(lamina: FilteredLamina, some: list[Cell]) -> str:
@@ -271,7 +279,7 @@ def row(lamina: FilteredLamina, others: list[Filtered], name: str, some: list[Ce
     recall = recall_of(lamina, some, 0)
     ratios, rate = [], 0.0
     for peer in others:
-        breadth, theirs = least_breadth(peer, some, min(recall, 1.0))
+        breadth, theirs = best_breadth(peer, some, recall, s)
         ratio, rate, _ = paired(lambda: rate_of(lamina, some, 0, s), lambda: rate_of(peer, some, breadth, s), pairs)  # noqa: B023
         said = "" if theirs >= recall else f" (finds {theirs:.3f})"
         ratios.append(f"{'' if theirs >= recall else '≥ '}{ratio.text()}{said}")
@@ -286,13 +294,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", nargs="*", default=list(PEERS), choices=list(PEERS))
     chosen = parser.parse_args(arguments)
     data = load(chosen.data)
-    others = [PEERS[name](data) for name in chosen.only if importlib.util.find_spec(name)]
-    lamina = FilteredLamina(data)
+    asked = list(cells(data))
+    filters = [cell.passing for _, some in asked for cell in some]
+    others = [PEERS[name](data, filters) for name in chosen.only if importlib.util.find_spec(name)]
+    lamina = FilteredLamina(data, filters)
     head = ["passing, and where they lie", "plan", "recall", "µs", *(f"{peer.name} = 1" for peer in others)]
     print(f"{data.name}: {len(data.base):,} × {data.base.shape[1]}, {data.metric}\n")
+    for peer in others:
+        print(f"* {peer.name} {importlib.metadata.version(peer.package)}: {peer.index}")
+    print()
     print("| " + " | ".join(head) + " |", "|---" * len(head) + "|", sep="\n", flush=True)
     with on_one_core():
-        for name, some in cells(data):
+        for name, some in asked:
             print("| " + " | ".join(row(lamina, others, name, some, chosen.pairs, chosen.seconds)) + " |", flush=True)
     return 0
 

@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -151,13 +151,19 @@ def available_cores() -> list[int]:
 
 @contextmanager
 def on_one_core() -> Iterator[None]:
-    """The calling thread stays on the last of its cores; elsewhere than on Linux, where it likes."""
+    """All threads of the process stay on the last of its cores; elsewhere than on Linux, where they like."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
+    _stay_on({max(before)})
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        _stay_on(before)
+
+
+def _stay_on(cores: set[int]) -> None:
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):  # it has ended
+            os.sched_setaffinity(int(thread), cores)
