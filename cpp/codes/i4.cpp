@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
 namespace lamina {
 namespace {
@@ -72,11 +71,12 @@ void I4Query::prepare(const VectorSpec& spec, const I4Params& params, const I8Qu
     return;
   }
   // Where the query lies among the middles, which are 8 apart: that of u at 8u.
-  const double scale = 8.0 / params.step;
-  const double first = params.low + (params.step - 1) / 2.0;
+  const auto step = static_cast<int32_t>(params.step);
+  const int32_t first = 2 * static_cast<int32_t>(params.low) + step - 1;  // twice the first of them
   for (size_t i = 0; i < spec.dim; ++i) {
-    const double place = (above_least(query.code()[i]) - first) * scale;
-    own_[i] = static_cast<int8_t>(std::lround(std::clamp(place, 0.0, 127.0)));
+    const int32_t beyond = std::max(2 * (query.code()[i] + 127) - first, 0);
+    const auto place = static_cast<int32_t>(static_cast<float>(4 * beyond) / static_cast<float>(step) + 0.5F);
+    own_[i] = static_cast<int8_t>(std::min(place, 127));
   }
 }
 
