@@ -20,6 +20,7 @@ constexpr uint32_t kJoinBreadth = 64;
 constexpr uint32_t kShuffled = 1000;  // a batch of at least so many rows goes in shuffled
 constexpr size_t kSampleRows = 1000;
 constexpr size_t kSampleComponents = 400'000;
+constexpr size_t kFewComponents = 50'000;  // tell whether a code fits, which has room on both sides
 
 unsigned worker_count(int threads) { return threads <= 0 ? hardware_threads() : static_cast<unsigned>(threads); }
 
@@ -54,10 +55,9 @@ std::vector<uint32_t> shuffled(uint32_t begin, uint32_t end, uint64_t seed) {
   return order;
 }
 
-}  // namespace
-
-I8Params train_codes(const VectorSpec& spec, const HeadRows& rows, uint32_t count) {
-  const size_t wanted = std::clamp<size_t>(kSampleComponents / spec.dim, 16, kSampleRows);
+// Components of about `most / dim` of these rows.
+std::vector<float> sample_of(const VectorSpec& spec, const HeadRows& rows, uint32_t count, size_t most) {
+  const size_t wanted = std::clamp<size_t>(most / spec.dim, 16, kSampleRows);
   Random random(spec.seed);
   std::vector<float> sample;
   std::vector<float> x(spec.dim);
@@ -67,7 +67,19 @@ I8Params train_codes(const VectorSpec& spec, const HeadRows& rows, uint32_t coun
     const float factor = spec.metric == Metric::kCosine ? rows.inverse_norm(row) : 1;
     for (const float component : x) sample.push_back(component * factor);
   }
+  return sample;
+}
+
+}  // namespace
+
+I8Params train_codes(const VectorSpec& spec, const HeadRows& rows, uint32_t count) {
+  std::vector<float> sample = sample_of(spec, rows, count, kSampleComponents);
   return train_i8(spec, sample);
+}
+
+bool codes_fit(const VectorSpec& spec, const I8Params& params, const HeadRows& rows, uint32_t count) {
+  std::vector<float> sample = sample_of(spec, rows, count, kFewComponents);
+  return still_fits(params, train_i8(spec, sample));
 }
 
 void link_rows(HeadGraph& graph, int threads) {

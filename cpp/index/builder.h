@@ -12,6 +12,8 @@ namespace lamina {
 
 // The parameters of a code for the first `count` of these rows, from a sample of them.
 I8Params train_codes(const VectorSpec& spec, const HeadRows& rows, uint32_t count);
+// Whether they may stay as they are, by a smaller sample.
+bool codes_fit(const VectorSpec& spec, const I8Params& params, const HeadRows& rows, uint32_t count);
 
 // Links the rows [graph.linked(), graph.rows()). Many at once go in an order drawn by the set's seed, so that
 // neither a sorted nor a clustered source bends the graph. On one thread the same rows give the same graph.

@@ -12,7 +12,7 @@ namespace {
 bool code_fits(HeadGraph& graph, const HeadRows& rows, uint32_t count) {
   if (!has_i8(graph.spec()) || count - graph.fitted() < graph.fitted() / 4) return true;
   graph.set_fitted(count);
-  return still_fits(graph.params(), train_codes(graph.spec(), rows, count));
+  return codes_fit(graph.spec(), graph.params(), rows, count);
 }
 
 }  // namespace

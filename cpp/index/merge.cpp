@@ -88,8 +88,9 @@ class Merging {
   // The codes of the largest part stay as they are while they fit all rows.
   I8Params params() const {
     if (!has_i8(view_.spec)) return {};
-    const I8Params fresh = train_codes(view_.spec, *rows_, rows_->size());
-    return still_fits(sources_[0].part->i8, fresh) ? sources_[0].part->i8 : fresh;
+    const I8Params& held = sources_[0].part->i8;
+    const bool fit = codes_fit(view_.spec, held, *rows_, rows_->size());
+    return fit ? held : train_codes(view_.spec, *rows_, rows_->size());
   }
 
   void join(HeadGraph& graph) const {
