@@ -1,6 +1,7 @@
 #include "index/anchors.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "base/thread_pool.h"
@@ -10,8 +11,8 @@ namespace lamina {
 namespace {
 
 constexpr uint64_t kAnchoredInTurn = 16;
-constexpr size_t kBreadth = 24;  // of the walks that look for anchors
-constexpr size_t kMostGathered = 64;
+constexpr size_t kBreadth = 32;  // of the walks that look for anchors
+constexpr size_t kMostGathered = 96;
 
 // What a thread needs to look for them.
 struct Search {
@@ -32,8 +33,8 @@ void find_anchors(const HeadGraph& graph, uint32_t row, const Part& part, Search
     mine.exact.prepare(spec, mine.x.data());
   }
   const SealedRows rows(spec, part);
-  with_scorer(spec, part, rows, mine.exact, mine.coded,
-              [&](const auto& scorer) { find_near(part, scorer, kBreadth, mine.walk); });
+  with_walk_scorer(spec, part, rows, mine.exact, mine.coded,
+                   [&](const auto& scorer) { find_near(part, scorer, kBreadth, mine.walk); });
 }
 
 }  // namespace
@@ -74,15 +75,21 @@ void Anchors::hang_row(uint32_t row, const Pool& nearest) {
   }
 }
 
+// Link by link of all rows at once, and not row by row: so that what each is in is asked for before it is needed.
 void Anchors::gather(const Pool& nearest, std::vector<uint32_t>& rows) const {
-  for (size_t i = 0; i < nearest.size(); ++i) {
-    uint32_t link = newest_[nearest.row(i)].load(std::memory_order_acquire);
-    while (link != 0) {
-      if (rows.size() == kMostGathered) return;
-      const uint32_t row = (link - 1) / kAnchors;
-      rows.push_back(row);
-      link = reinterpret_cast<const uint32_t*>(older_.row(row))[(link - 1) % kAnchors];
-    }
+  for (size_t i = 0; i < nearest.size(); ++i) prefetch(&newest_[nearest.row(i)], sizeof(uint32_t));
+  std::array<uint32_t, kMostGathered> links;
+  size_t n = 0;
+  const auto follow = [&](uint32_t link) {
+    if (link == 0 || n == links.size()) return;
+    prefetch(older_.row((link - 1) / kAnchors), kAnchors * sizeof(uint32_t));
+    links[n++] = link;
+  };
+  for (size_t i = 0; i < nearest.size(); ++i) follow(newest_[nearest.row(i)].load(std::memory_order_acquire));
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t row = (links[i] - 1) / kAnchors;
+    rows.push_back(row);
+    follow(reinterpret_cast<const uint32_t*>(older_.row(row))[(links[i] - 1) % kAnchors]);
   }
 }
 

@@ -30,7 +30,7 @@ class Anchors {
   void gather(const Pool& nearest, std::vector<uint32_t>& rows) const;
 
  private:
-  static constexpr uint32_t kAnchors = 8;  // of a row
+  static constexpr uint32_t kAnchors = 16;  // of a row
 
   void hang_row(uint32_t row, const Pool& nearest);
 

@@ -25,6 +25,7 @@ struct Scratch {
   std::vector<uint32_t> chosen;
   std::vector<uint64_t> keyed;     // of the chosen: key and row
   std::vector<uint32_t> anchored;  // rows of the head that lie near what the largest part has found
+  bool anchors_known = false;      // whether these are all of them
 };
 
 // The search of the first of mine.queries for the first of mine.tops, which may hold hits of other parts. `graph` is
@@ -46,7 +47,7 @@ class PartSearch {
 
   void run() {
     if (count_ == 0) return;
-    if (!options_.exact && graph_ != nullptr && (walk_from_anchors() || walk() || scan_codes())) return;
+    if (!options_.exact && graph_ != nullptr && (walk_nearer() || walk() || scan_codes())) return;
     step(Method::kScan, 0, [&] {
       scan(rows_, live_, {mine_.queries.data(), 1}, {mine_.tops.data(), 1});
       return count_;
@@ -58,7 +59,7 @@ class PartSearch {
 
   static constexpr size_t kTwinShare = 8;   // so many times the rows to rank may be looked at where many have one code
   static constexpr size_t kNarrowest = 8;   // the breadth that a walk begins with where hardly any of the nearest are
-  static constexpr size_t kLeast = 4;       // the breadth of one that begins near them
+  static constexpr size_t kFromNear = 16;   // a walk from its anchors is so many times narrower than asked, and no more
   static constexpr uint64_t kFewRows = 64;  // are as soon measured on their vectors as on their codes
 
   // A walk costs what scanning so many rows does, for each row of its breadth: without, and with stepping over others,
@@ -120,14 +121,16 @@ class PartSearch {
     return (dear ? breadth * kStepOver : capacity(breadth) * kStep) >= count_;
   }
 
-  // Whether the head was searched from its rows near the k hits that are there already, and for what is nearer than
-  // these.
-  bool walk_from_anchors() {
+  // Whether the head was searched for what is nearer than the k hits that are there already: from its rows near these,
+  // or, if there are none, from the top.
+  bool walk_nearer() {
     if constexpr (std::is_same_v<Graph, HeadGraph>) {
       const size_t ef = asked_breadth();
-      if (mine_.anchored.empty() || !mine_.tops[0].full() || steps_over() || ef >= count_) return false;
-      choose(Method::kWalk, kLeast, rank_count(), [&](const auto& scorer) {
-        const Breadth nearer(capacity(ef), kLeast, scorer.key_at(mine_.tops[0].bound()));
+      if (!mine_.tops[0].full() || steps_over() || ef >= count_) return false;
+      const size_t least = mine_.anchors_known ? std::max<size_t>(ef / kFromNear, 1) : kNarrowest;
+      choose(Method::kWalk, least, rank_count(), [&](const auto& scorer) {
+        if (mine_.anchored.empty()) mine_.anchored.push_back(descend_from_top(*graph_, scorer, mine_.walk.fresh));
+        const Breadth nearer(capacity(ef), least, scorer.key_at(mine_.tops[0].bound()));
         const size_t measured = walk_level(bottom(*graph_), scorer, mine_.anchored, nearer, mine_.walk);
         mine_.walk.pool.keep_expanded();
         return measured;

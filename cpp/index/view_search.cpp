@@ -34,6 +34,14 @@ size_t most_rows(const View& view) {
   return found;
 }
 
+// Those of the head in this part; null if it has none there. Where most of the part's rows may not be returned, what a
+// search of it ends on may lie far from the query.
+const Anchors* anchors_of(const View& view, size_t i) {
+  if (i == view.parts.size() || !view.head) return nullptr;
+  const auto& [part, deleted] = view.parts[i];
+  return Live(deleted, part->rows).count() < part->rows / 4 * 3 ? nullptr : view.head->anchors_in(part);
+}
+
 // The largest first: what it finds bounds the search of the others.
 void search_parts(const View& view, const SearchOptions& options, Scratch& mine) {
   const auto search = [&](size_t i) {
@@ -43,12 +51,12 @@ void search_parts(const View& view, const SearchOptions& options, Scratch& mine)
   };
   const size_t first = most_rows(view);
   mine.anchored.clear();
+  mine.anchors_known = false;
   mine.walk.pool.reset(0);
   search(first);
-  if (first < view.parts.size() && view.head) {
-    const Anchors* const anchors = view.head->anchors_in(view.parts[first].part);
-    if (anchors != nullptr) anchors->gather(mine.walk.pool, mine.anchored);
-  }
+  const Anchors* const anchors = anchors_of(view, first);
+  mine.anchors_known = anchors != nullptr && mine.walk.pool.size() > 0;
+  if (mine.anchors_known) anchors->gather(mine.walk.pool, mine.anchored);
   for (size_t i = 0; i <= view.parts.size(); ++i) {
     if (i != first) search(i);
   }
