@@ -14,4 +14,7 @@ inline uint64_t from_environment(const char* name, uint64_t otherwise) {
 // Of the bytes of a small file, every how many-th is flipped: all, or with LAMINA_FLIP_STEP fewer.
 inline uint64_t flip_step() { return from_environment("LAMINA_FLIP_STEP", 1); }
 
+// How many bits of such a byte, one at a time.
+inline uint64_t flip_bits() { return from_environment("LAMINA_FLIP_BITS", 1); }
+
 }  // namespace lamina

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "base/environment.h"
@@ -27,16 +28,27 @@ inline Answer answer_of(const std::function<void()>& read) {
 
 using ReadBytes = std::function<void(const std::shared_ptr<TestMapping>& file)>;
 
-// One bit of every byte (of every flip_step()-th) flipped, another bit in each, one at a time.
+// Tells whoever counts, in the test's properties, of as many flips more.
+inline void record_flips(int flips) {
+  const testing::TestResult& result = *testing::UnitTest::GetInstance()->current_test_info()->result();
+  for (int i = 0; i < result.test_property_count(); ++i) flips += std::stoi(result.GetTestProperty(i).value());
+  testing::Test::RecordProperty("flips", flips);
+}
+
+// flip_bits() bits of every byte (of every flip_step()-th) flipped, one at a time, beginning with another in each.
 inline void expect_flips_noticed(const sample::Buffer& bytes, const ReadBytes& read) {
   const auto file = std::make_shared<TestMapping>(bytes);
   ASSERT_EQ(answer_of([&] { read(file); }), Answer::kFine) << "before any damage";
+  int flips = 0;
   for (size_t at = 0; at < bytes.size(); at += flip_step()) {
-    const auto bit = static_cast<std::byte>(1U << (at * 5 + at / 8) % 8);
-    file->data()[at] ^= bit;
-    ASSERT_NE(answer_of([&] { read(file); }), Answer::kFine) << "flipped at " << at;
-    file->data()[at] ^= bit;
+    for (uint64_t turn = 0; turn < flip_bits(); ++turn, ++flips) {
+      const auto bit = static_cast<std::byte>(1U << (at * 5 + at / 8 + turn) % 8);
+      file->data()[at] ^= bit;
+      ASSERT_NE(answer_of([&] { read(file); }), Answer::kFine) << "flipped at " << at;
+      file->data()[at] ^= bit;
+    }
   }
+  record_flips(flips);
 }
 
 // Every length shorter than the whole (every `step`-th of a long file), and a few longer ones.
