@@ -78,7 +78,7 @@ struct RecordView {
   Id id_at(RecordRef where) const;  // a string lives as long as the view
   RecordFields fields_at(RecordRef where) const;
   std::vector<RecordFields> fields_of(std::span<const RecordRef> all) const;  // none found: all zero
-  BlockRef block_at(RecordRef where, const RecordCodec& codec) const;  // checked by the codec before first use
+  BlockRef block_at(RecordRef where, const RecordCodec& codec) const;         // checked by the codec before first use
   // Up to `limit` live rows, in part and row order, that follow `after` (none: from the start).
   std::vector<RecordRef> scan(std::optional<RecordRef> after, size_t limit) const;
 };

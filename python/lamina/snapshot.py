@@ -97,7 +97,7 @@ class Snapshot(Neighbours):
         core = self._core if filter is None else self._passing(filter)
         fingerprint = None
         if model is not None or type(query) is TaggedVectors:
-            query, fingerprint = self._of_served_model(query, model), core.fingerprint
+            query, fingerprint = self._of_served_model(query, model)
         if threads is not None:
             threads = threads_or_none(threads)
         try:
@@ -325,28 +325,32 @@ class Snapshot(Neighbours):
     def _query_vectors(self, query: Any, model: Model | None) -> tuple[NDArray[Any], Model | None]:
         """The vectors of queries, and the model that they are of: the served one, or None where nothing names it."""
         if model is not None or type(query) is TaggedVectors:
-            query, model = self._of_served_model(query, model), self.model
+            query, model = self._of_served_model(query, model)[0], self.model
         if is_text(query):
             query, model = self._embedded(query), self.model
         return as_queries(query, self._core.dim, self._core.metric), model
 
-    def _of_served_model(self, query: Any, model: Model | None) -> Any:
-        """The query, for the model that made the vectors: as it is, or over a bridge. ModelMismatchError."""
-        tag = query.model if type(query) is TaggedVectors else None
-        named = tag if model is None else model
-        if not isinstance(named, Model):
-            raise TypeError(f"model= is a lamina.Model, not {named!r}")
-        if tag is not None and tag != named:
-            raise mismatch(tag, named, doing="search", collection=self.name)
-        vectors = query.vectors if type(query) is TaggedVectors else query
-        if named.digest == self._core.fingerprint:
-            return vectors
-        bridge = self._shared.bridges.get((self.name, named.digest))
+    def _of_served_model(self, query: Any, model: Model | None) -> tuple[Any, bytes]:
+        """The query, for the model that made the vectors: as it is, or over a bridge; and its fingerprint.
+
+        ModelMismatchError. On the way of each search that names its model: without a call that it can do without.
+        """
+        vectors, tag = (query.vectors, query.model) if type(query) is TaggedVectors else (query, None)
+        if model is None:
+            model = tag
+        if not isinstance(model, Model):
+            raise TypeError(f"model= is a lamina.Model, not {model!r}")
+        if tag is not None and tag is not model and tag != model:
+            raise mismatch(tag, model, doing="search", collection=self.name)
+        served = self._core.fingerprint
+        if model.digest == served:
+            return vectors, served
+        bridge = self._shared.bridges.get((self.name, model.digest))
         if bridge is None:
-            raise mismatch(named, self.model, doing="search", collection=self.name)
+            raise mismatch(model, self.model, doing="search", collection=self.name)
         if is_text(vectors):
-            vectors = named.embed_query([vectors])[0] if isinstance(vectors, str) else named.embed_query(vectors)
-        return bridge.queries(as_queries(vectors, named.dim, named.metric), self._core.fingerprint)
+            vectors = model.embed_query([vectors])[0] if isinstance(vectors, str) else model.embed_query(vectors)
+        return bridge.queries(as_queries(vectors, model.dim, model.metric), served), served
 
 
 def is_text(query: Any) -> bool:
