@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lamina import DimensionMismatchError, InvalidVectorError, Model
+import lamina
+from lamina import DimensionMismatchError, InvalidVectorError, Model, ModelMismatchError
 from lamina.models import mismatch
 
 BASE: dict[str, Any] = {"name": "m", "revision": "1", "dim": 8, "metric": "cosine"}
@@ -169,6 +171,22 @@ def test_tagged_vectors_keep_their_model_in_slices_and_lose_it_in_arithmetic() -
     assert (tagged.fingerprint, tagged.shape, len(tagged)) == (model.fingerprint, (3, 8), 3)
     assert tagged[1:].model is model
     assert type(np.asarray(tagged) * 2) is np.ndarray
+
+
+def test_a_search_takes_one_model_and_nothing_else_for_it(tmp_path: Path) -> None:
+    served, other = Model(**BASE), Model("other", dim=8)
+    with lamina.open(tmp_path / "kb", create=True) as store:
+        docs = store.create_collection("docs", model=served)
+        docs.upsert([1], vectors=np.ones((1, 8), np.float32))
+        query = served.tag(np.ones(8, np.float32))
+        for way in ({}, {"model": served}, {"model": Model(**BASE)}):
+            assert docs.search(query, **way).ids.tolist() == [1]
+        with pytest.raises(ModelMismatchError, match="other"):
+            docs.search(query, model=other)
+        with pytest.raises(ModelMismatchError, match="other"):
+            docs.search(other.tag(query.vectors), model=served)
+        with pytest.raises(TypeError, match="is a lamina"):
+            docs.search(query, model="m")  # type: ignore[arg-type]
 
 
 def test_a_mismatch_says_both_fingerprints_the_difference_and_what_mends_it() -> None:
