@@ -2,8 +2,9 @@
 
 A reader process, pinned to one core, searches one query at a time; a writer process, all its threads on another core,
 is in turn idle, copying 64 MB blocks (the control: it takes the caches and the memory's bandwidth, and no lock), and
-upserting. With --threads both are threads of one process, on both cores, and what a search spends off its core is told
-apart: the wait for the GIL, and for the system.
+loaded: upserting, or with --load migrate filling a second generation of vectors, again and again. With --threads both
+are threads of one process, on both cores, and what a search spends off its core is told apart: the wait for the GIL,
+and for the system.
 
     python -m bench.interference                             # 7 rounds of 20-second windows
     python -m bench.interference --seconds 2 --rounds 2      # a quick look
@@ -62,21 +63,36 @@ def search_for(seconds: float, docs: lamina.Collection, queries: np.ndarray[Any,
     return Window(float(median), float(p99), len(taken), waited)
 
 
-def disturb(kind: str, going_on: Callable[[], bool], docs: lamina.Collection, base: np.ndarray[Any, Any]) -> int:
-    """Does what the window asks for until it is over; returns how many rows it has written."""
-    rng = np.random.default_rng(len(base))
-    blocks = np.zeros((2, BLOCK), np.uint8)
-    written = 0
+GoingOn = Callable[[], bool]
+
+
+def idle(going_on: GoingOn, docs: lamina.Collection, base: np.ndarray[Any, Any]) -> None:
     while going_on():
-        if kind == "idle":
-            time.sleep(0.01)
-        elif kind == "control":
-            blocks[1] = blocks[0]
-        else:
-            ids = rng.choice(len(base), BATCH, replace=False)
-            docs.upsert(ids, base[rng.permutation(ids)])
-            written += BATCH
-    return written
+        time.sleep(0.01)
+
+
+def control(going_on: GoingOn, docs: lamina.Collection, base: np.ndarray[Any, Any]) -> None:
+    blocks = np.zeros((2, BLOCK), np.uint8)
+    while going_on():
+        blocks[1] = blocks[0]
+
+
+def upsert(going_on: GoingOn, docs: lamina.Collection, base: np.ndarray[Any, Any]) -> None:
+    rng = np.random.default_rng(len(base))
+    while going_on():
+        ids = rng.choice(len(base), BATCH, replace=False)
+        docs.upsert(ids, base[rng.permutation(ids)])
+
+
+def migrate(going_on: GoingOn, docs: lamina.Collection, base: np.ndarray[Any, Any]) -> None:
+    other = lamina.Model("another", dim=base.shape[1], metric=docs.model.metric)
+    while going_on():
+        migration = docs.migrate(to=other, vectors=(np.arange(len(base)), base[::-1]))
+        migration.run(progress=False)
+        migration.abort()
+
+
+DISTURB = {"idle": idle, "control": control, "upsert": upsert, "migrate": migrate}  # until the window is over
 
 
 def writer(pipe: Connection, path: str, data: DataSet, core: int) -> None:
@@ -85,8 +101,8 @@ def writer(pipe: Connection, path: str, data: DataSet, core: int) -> None:
         docs = store.get_collection("docs")
         pipe.send(0)
         while (kind := pipe.recv()) is not None:
-            pipe.send(disturb(kind, lambda: not pipe.poll(), docs, data.base))
-            pipe.recv()
+            DISTURB[kind](lambda: not pipe.poll(), docs, data.base)
+            pipe.send(pipe.recv())
     pipe.send(0)
 
 
@@ -102,7 +118,7 @@ def reader(pipe: Connection, path: str, data: DataSet, core: int) -> None:
             pipe.send(search_for(seconds, docs, data.queries))
 
 
-def between_processes(path: str, data: DataSet, seconds: float, rounds: int) -> list[dict[str, Window]]:
+def between_processes(path: str, data: DataSet, seconds: float, rounds: int, load: str) -> list[dict[str, Window]]:
     context = multiprocessing.get_context("spawn")
     ends = {}
     for number, target in enumerate((reader, writer)):
@@ -114,7 +130,7 @@ def between_processes(path: str, data: DataSet, seconds: float, rounds: int) -> 
     for _ in range(rounds):
         windows = {}
         for kind in WINDOWS:
-            ends[writer].send(kind)
+            ends[writer].send(load if kind == "loaded" else kind)
             ends[reader].send(seconds)
             windows[kind] = ends[reader].recv()
             ends[writer].send("over")
@@ -126,7 +142,7 @@ def between_processes(path: str, data: DataSet, seconds: float, rounds: int) -> 
     return found
 
 
-def between_threads(path: str, data: DataSet, seconds: float, rounds: int) -> list[dict[str, Window]]:
+def between_threads(path: str, data: DataSet, seconds: float, rounds: int, load: str) -> list[dict[str, Window]]:
     os.sched_setaffinity(0, {0, 1})
     found = []
     with lamina.open(path) as store:
@@ -137,7 +153,8 @@ def between_threads(path: str, data: DataSet, seconds: float, rounds: int) -> li
             windows = {}
             for kind in WINDOWS:
                 over = threading.Event()
-                other = threading.Thread(target=disturb, args=(kind, lambda e=over: not e.is_set(), docs, data.base))
+                disturb = DISTURB[load if kind == "loaded" else kind]
+                other = threading.Thread(target=disturb, args=(lambda e=over: not e.is_set(), docs, data.base))
                 other.start()
                 windows[kind] = search_for(seconds, docs, data.queries)
                 over.set()
@@ -168,6 +185,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="of a window")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", action="store_true", help="of one process, in place of two processes")
+    parser.add_argument("--load", choices=("upsert", "migrate"), default="upsert", help="of the loaded windows")
     chosen = parser.parse_args(arguments)
     if len(os.sched_getaffinity(0)) < 2:
         parser.error("needs two cores")
@@ -180,7 +198,7 @@ def main(arguments: list[str]) -> int:
             docs.add(np.arange(len(data.base)), data.base)
             docs.optimize()
         measure = between_threads if chosen.threads else between_processes
-        json.dump(report(measure(path, data, chosen.seconds, chosen.rounds)), sys.stdout, indent=2)
+        json.dump(report(measure(path, data, chosen.seconds, chosen.rounds, chosen.load)), sys.stdout, indent=2)
     print()
     return 0
 

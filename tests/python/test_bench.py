@@ -114,7 +114,7 @@ def test_interference_is_measured_in_processes_and_threads(
     monkeypatch.setattr(data, "CACHE", tmp_path)
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two cores")
-    for more in ([], ["--threads"]):
+    for more in ([], ["--threads"], ["--load", "migrate"]):
         was = os.sched_getaffinity(0)
         interference.main(["synthetic:1000:16", "--seconds", "0.2", "--rounds", "1", *more])
         os.sched_setaffinity(0, was)
