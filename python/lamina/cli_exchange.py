@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
     command.add_argument("file", metavar="FILE")
     command.add_argument("--collection", default="docs", help="a new one, there once all is in it (default: docs)")
     command.add_argument("--model", metavar="NAME", help="that made the vectors (default: as a file of lamina says)")
-    command.add_argument("--metric", choices=METRICS, help="(default: cosine, or what the file says)")
+    command.add_argument("--metric", choices=METRICS, help="(default: as the file says; of Parquet, cosine)")
     for option in ("--id-field", "--text-field", "--vector-field"):
         command.add_argument(option, metavar="COLUMN", help=f"of a Parquet file: the column of the {option[2:-6]}")
 
@@ -79,7 +79,10 @@ def _from_index(store: lamina.Store, head: bytes, arguments: argparse.Namespace)
         raise ValueError(f"{arguments.file} is no Parquet file: it has no columns to be named")
     read = foreign.read_faiss if head[:1] == FAISS else foreign.read_hnswlib
     rows = read(arguments.file)
-    model = lamina.Model(arguments.model, dim=rows.vectors.shape[1], metric=arguments.metric or rows.metric or "cosine")
+    metric = arguments.metric or rows.metric
+    if metric is None:
+        raise ValueError("an index of hnswlib does not say its metric: give it with --metric")
+    model = lamina.Model(arguments.model, dim=rows.vectors.shape[1], metric=metric)
     with arriving(store, arguments.collection, model) as docs:
         foreign.add(rows, docs, progress=True)
     return docs

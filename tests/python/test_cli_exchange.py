@@ -45,6 +45,8 @@ def test_indexes(capsys: pytest.CaptureFixture[str], tmp_path: Path, rng: np.ran
     faiss.write_index(flat, str(tmp_path / "f"))
     _, err = run(capsys, "import", tmp_path / "s", tmp_path / "h", code=1)
     assert "--model" in err
+    _, err = run(capsys, "import", tmp_path / "s", tmp_path / "h", "--model", "own", code=1)
+    assert "--metric" in err
     assert not (tmp_path / "s").exists()
     out, _ = run(capsys, "import", tmp_path / "s", tmp_path / "h", "--model", "own", "--metric", "l2")
     assert out.startswith("30 records in 'docs', 0 of them owed")
