@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -17,8 +18,8 @@ uint64_t reserve_block_keys(uint64_t count) {
 
 namespace {
 
-// Finds many: each in the head, and those that are left on one way through each part in the order of the keys, the
-// newest part first.
+// Finds many: each in the head, and those that are left on one way through each part in the order of the keys. One part
+// at most has the live row, so the largest come first: few are then left.
 template <class Key, class InHead, class InPart>
 std::vector<RecordRef> find_each(const RecordView& view, std::span<const Key> keys, InHead&& in_head,
                                  InPart&& in_part) {
@@ -33,8 +34,12 @@ std::vector<RecordRef> find_each(const RecordView& view, std::span<const Key> ke
     }
   }
   std::ranges::sort(left, {}, [&](size_t i) { return keys[i]; });
+  std::vector<uint32_t> parts(view.parts.size());
+  std::iota(parts.begin(), parts.end(), 0U);
+  std::ranges::sort(parts, std::ranges::greater{}, [&](uint32_t part) { return (*view.parts[part].segment)->rows(); });
   std::vector<Key> ascending;
-  for (auto part = static_cast<uint32_t>(view.parts.size()); part-- > 0 && !left.empty();) {
+  for (const uint32_t part : parts) {
+    if (left.empty()) break;
     ascending.clear();
     for (const size_t i : left) ascending.push_back(keys[i]);
     const auto rows = in_part(**view.parts[part].segment, ascending);
