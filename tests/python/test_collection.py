@@ -486,3 +486,23 @@ def test_a_closed_collection_says_so(store: Store, docs: Collection) -> None:
         docs.search(VECTORS[0])
     assert "closed" in repr(docs)
     assert len(store.get_collection("docs")) == 10
+
+
+@pytest.mark.parametrize("of_str", [False, True])
+def test_ids_that_lie_unevenly_are_found(store: Store, of_str: bool) -> None:
+    """Many at once are looked for where they should lie if all gaps were the same."""
+    rng = np.random.default_rng(2)
+    steep = [2**n for n in range(12, 63)] + [-(2**n) for n in range(2, 64)]
+    ids = rng.permutation(np.array([*range(1500), *range(10**6, 10**6 + 300), *steep, 2**63 - 1], np.int64))
+    docs = store.create_collection("uneven", model=MODEL)
+    for part in np.array_split(ids, 3):
+        keys = part.astype(str).tolist() if of_str else part
+        docs.add(keys, np.ones((len(part), MODEL.dim)), metadata={"n": part})
+        store._shared.core.seal()
+    absent = [-3, 1501, 10**6 - 1, 10**6 + 300, 2**40 + 1, 2**63 - 2]
+    for count in (1, 7, 200, len(ids)):
+        there = rng.choice(ids, count, replace=False)
+        asked = rng.permutation(np.concatenate([there, absent]))
+        found = docs.get(asked.astype(str).tolist() if of_str else asked, include="metadata")
+        assert [record["n"] for record in found.metadata or []] == [id for id in asked.tolist() if id not in absent]
+        assert sorted(map(int, found.missing)) == sorted(absent)
