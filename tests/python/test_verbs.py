@@ -286,6 +286,34 @@ def test_beside_a_filter(docs: lamina.Collection, vectors: Floats, rng: np.rando
     assert [row(id) for id in table.column("id").to_pylist()] == passing
 
 
+@pytest.mark.parametrize("verb", ["exclude", "like", "group_by", "diversity", "search_iter", "search_to_arrow"])
+def test_approximate_answers_hold_a_recall(
+    docs: lamina.Collection, vectors: Floats, rng: np.random.Generator, verb: str
+) -> None:
+    """Of what exact searches find, 0.95 at defaults."""
+    options: dict[str, Any] = {
+        "exclude": {"exclude": named(docs, range(0, N, 3))},
+        "like": {"like": named(docs, [3, 17]), "unlike": named(docs, [40])},
+        "group_by": {"group_by": "kind", "group_limit": 3},
+        "diversity": {"diversity": 0.3},
+    }.get(verb, {})
+
+    def answers(queries: Any, **more: Any) -> set[tuple[int, Any]]:
+        if verb == "search_to_arrow":
+            rows = docs.search_to_arrow(queries, 10, **more).read_all().to_pylist()
+            return {(row["query"], row["id"]) for row in rows}
+        if verb == "search_iter":
+            firsts = [next(docs.search_iter(query, page=10, **more)) for query in queries]
+            return {(n, id) for n, hits in enumerate(firsts) for id in hits.ids.tolist()}
+        hits = docs.search(queries, 10, **options, **more)
+        return {(n, id) for n, one in enumerate(hits) for id in one.ids.tolist()}
+
+    queries = rng.standard_normal((40, DIM))
+    true = answers(queries, exact=True)
+    assert len(true) == 400
+    assert len(true & answers(queries)) >= 0.95 * len(true)
+
+
 def test_no_argument_of_a_search_is_lost_beside_a_verb(
     docs: lamina.Collection, vectors: Floats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
