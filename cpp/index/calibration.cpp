@@ -17,6 +17,7 @@ namespace {
 constexpr uint32_t kMostSamples = 1000;
 constexpr uint32_t kFewSamples = 250;
 constexpr float kLuck = 0.015F;        // two standard deviations of the recall of ten rows that so few find
+constexpr uint32_t kFewest = 64;       // find as much in spite of a loss of kLuck once in ten times
 constexpr uint32_t kSampleShare = 20;  // one row in so many: the graph must not feel the gaps
 constexpr float kEnough = 0.995F;
 constexpr uint32_t kMostBreadth = 600;
@@ -216,8 +217,11 @@ void recalibrate(const VectorSpec& spec, Part& part, const Part& base, int threa
                                   [](const Calibration::Point& p) { return p.k == kUsualK && p.recall >= kUsual; });
   if (point == points.end()) return calibrate(spec, part, threads);
   if (base.coarse_codes != nullptr) add_coarse_codes(spec, part, threads);
-  const Trial trial(spec, part, kFewSamples, threads);
-  if (trial.most_k() < kUsualK || trial.recall(kUsualK, point->ef) < point->recall - kLuck) {
+  const auto finds_as_much = [&](uint32_t samples, float luck) {
+    const Trial trial(spec, part, samples, threads);
+    return trial.most_k() >= kUsualK && trial.recall(kUsualK, point->ef) >= point->recall - luck;
+  };
+  if (!finds_as_much(kFewest, 0) && !finds_as_much(kFewSamples, kLuck)) {
     drop_coarse_codes(part);
     return calibrate(spec, part, threads);
   }
