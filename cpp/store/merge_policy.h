@@ -4,7 +4,7 @@
 // died make up a stated share of it. So the work of a small refresh follows the refresh. Beside the log, a byte is
 // written when its head is sealed, once a step of sizes, and, of a collection of a steady size, 1/kRewriteShare times
 // or so with the largest. By rows, in a model: 6 times for ten rounds that each replace a fifth; for fifty refreshes
-// that each replace 500 of 100,000 rows and add 500, 5 times from one head, 7 where each is sealed by itself.
+// that each replace 500 of 100,000 rows and add 500, 6 times from one head, 7 where each is sealed by itself.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@
 namespace lamina {
 
 // What joins the largest segment and what died, as a share of it, from which on it is written again.
-inline constexpr double kRewriteShare = 0.25;
+inline constexpr double kRewriteShare = 1.0 / 3;
 // So many segments of about one size (the largest at most kStep times the smallest) become one.
 inline constexpr size_t kFanIn = 4;
 inline constexpr uint64_t kStep = 4;

@@ -21,10 +21,10 @@ TEST(MergePolicy, WhatIsCleanAndAloneStays) {
   EXPECT_TRUE(chosen({segment(100'000), segment(1000)}).empty());
 }
 
-TEST(MergePolicy, TheLargestIsWrittenAgainForAQuarterOfChange) {
-  EXPECT_TRUE(chosen({segment(100'000, 24'000)}).empty());
-  EXPECT_EQ(chosen({segment(100'000, 25'000)}), std::vector<size_t>({0}));
-  EXPECT_EQ(chosen({segment(15'000), segment(100'000, 10'000)}), std::vector<size_t>({0, 1}));
+TEST(MergePolicy, TheLargestIsWrittenAgainForAThirdOfChange) {
+  EXPECT_TRUE(chosen({segment(100'000, 33'000)}).empty());
+  EXPECT_EQ(chosen({segment(100'000, 34'000)}), std::vector<size_t>({0}));
+  EXPECT_EQ(chosen({segment(24'000), segment(100'000, 10'000)}), std::vector<size_t>({0, 1}));
 }
 
 TEST(MergePolicy, FourOfASizeJoin) {
