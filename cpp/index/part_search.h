@@ -43,7 +43,8 @@ class PartSearch {
         options_(options),
         mine_(mine),
         count_(live.count()),
-        wanted_(std::min<uint64_t>(options.k, count_)) {}
+        wanted_(std::min<uint64_t>(options.k, count_)),
+        steps_over_(count_ < live.rows / kDropped) {}
 
   void run() {
     if (count_ == 0) return;
@@ -57,14 +58,17 @@ class PartSearch {
  private:
   using Method = SearchStep::Method;
 
+  static constexpr uint64_t kDropped = 6;   // of so many rows one passes at least where the others are only dropped
   static constexpr size_t kTwinShare = 8;   // so many times the rows to rank may be looked at where many have one code
   static constexpr size_t kNarrowest = 8;   // the breadth that a walk begins with where hardly any of the nearest are
   static constexpr size_t kFromNear = 16;   // a walk from its anchors is so many times narrower than asked, and no more
   static constexpr uint64_t kFewRows = 64;  // are as soon measured on their vectors as on their codes
 
-  // A walk costs what scanning so many rows does, for each row of its breadth: without, and with stepping over others,
-  // where the rows are scanned on codes. Measured: see bench/README.md.
+  // A walk costs what scanning so many rows does, for each row of its breadth: where few rows are dropped in the end,
+  // and where many are, or are stepped over, and the rows are scanned on codes. Measured: see bench/README.md.
   static constexpr uint64_t kStep = 8;
+  static constexpr uint64_t kDrop = 50;
+  static constexpr uint64_t kEnds = 32;  // the way down to it and its ranking cost as much as so many of its breadth
   static constexpr uint64_t kStepOver = 200;
 
   // Calls fn, which does one step and returns how many rows it measured.
@@ -110,15 +114,23 @@ class PartSearch {
     return std::min(ef, std::max(kNarrowest, static_cast<size_t>(2 * ef * count_ / view_.live)));
   }
 
-  // Whether most rows do not pass, so that they are stepped over rather than dropped in the end.
-  bool steps_over() const { return count_ < live_.rows / 4 * 3; }
+  bool many_fail() const { return count_ < live_.rows / 4 * 3; }
+
+  // Whether of the nearest `n` rows in the pool at least half as many pass as of all.
+  bool pass_nearby(size_t n) const {
+    size_t found = 0;
+    n = std::min(n, mine_.walk.pool.size());
+    for (size_t i = 0; i < n; ++i) found += live_(mine_.walk.pool.row(i));
+    return 2 * found * live_.rows >= n * count_;
+  }
 
   // The capacity of a pool of all rows that is to hold `breadth` that pass.
   size_t capacity(size_t breadth) const { return (breadth * live_.rows + count_ - 1) / count_; }
 
   bool scan_is_as_cheap(size_t breadth) const {
-    const bool dear = steps_over() && has_codes(view_.spec, *graph_);
-    return (dear ? breadth * kStepOver : capacity(breadth) * kStep) >= count_;
+    const bool dear = many_fail() && has_codes(view_.spec, *graph_);
+    const uint64_t walk = steps_over_ ? breadth * kStepOver : (capacity(breadth) + kEnds) * kDrop;
+    return (dear ? walk : capacity(breadth) * kStep) >= count_;
   }
 
   // Whether the head was searched for what is nearer than the k hits that are there already: from its rows near these,
@@ -126,7 +138,7 @@ class PartSearch {
   bool walk_nearer() {
     if constexpr (std::is_same_v<Graph, HeadGraph>) {
       const size_t ef = asked_breadth();
-      if (!mine_.tops[0].full() || steps_over() || ef >= count_) return false;
+      if (!mine_.tops[0].full() || many_fail() || ef >= count_) return false;
       const size_t least = mine_.anchors_known ? std::max<size_t>(ef / kFromNear, 1) : kNarrowest;
       choose(Method::kWalk, least, rank_count(), [&](const auto& scorer) {
         if (mine_.anchored.empty()) mine_.anchored.push_back(descend_from_top(*graph_, scorer, mine_.walk.fresh));
@@ -142,17 +154,20 @@ class PartSearch {
   }
 
   // Whether a walk has found what there is to find here. It grows where rows that pass lie thin, until it holds what it
-  // was to hold, or a scan is as cheap. It grows too where it was narrow, and found many of the nearest.
+  // was to hold, or a scan is as cheap; first of all it begins to step over those that do not. It grows too where it
+  // was narrow, and found many of the nearest.
   bool walk() {
     const size_t ef = asked_breadth();
     size_t broad = first_breadth(ef);
     for (size_t spread = 1; !scan_is_as_cheap(broad * spread);) {
-      const size_t met = steps_over() ? walk_over(broad * spread) : walk_all(capacity(broad * spread));
+      const size_t met = steps_over_ ? walk_over(broad * spread) : walk_all(capacity(broad * spread));
       const bool has_all = !mine_.walk.pool.has_next() && mine_.walk.pool.size() < mine_.walk.pool.capacity();
       const size_t least = std::min(wanted_, broad);
       // What passes lies elsewhere; or the rest cannot be reached, from one island of several.
-      if (astray_ || (has_all && met < (steps_over() ? std::min<size_t>(broad, count_) : least))) return false;
-      if (met < least || (met < broad * 3 / 4 && !has_all)) {
+      if (astray_ || (has_all && met < (steps_over_ ? std::min<size_t>(broad, count_) : least))) return false;
+      if (many_fail() && !steps_over_ && (met < broad * 3 / 4 || !pass_nearby(broad))) {
+        steps_over_ = true;
+      } else if (met < least || (met < broad * 3 / 4 && !has_all)) {
         spread *= 2;
       } else if (broad < ef && !has_all && !reaches_beyond()) {
         broad = std::min(2 * broad, ef);
@@ -259,7 +274,7 @@ class PartSearch {
     const auto level = bottom(*graph_);
     size_t met = 0;
     mine_.chosen.clear();
-    const bool twice = steps_over() && !mine_.walk.twins.empty();  // a chain may have been come to at two places
+    const bool twice = steps_over_ && !mine_.walk.twins.empty();  // a chain may have been come to at two places
     const auto take = [&](uint32_t row, size_t limit) {
       if (!live_(row)) return;
       if (twice && std::find(mine_.chosen.begin(), mine_.chosen.end(), row) != mine_.chosen.end()) return;
@@ -305,6 +320,9 @@ class PartSearch {
   Scratch& mine_;
   const uint64_t count_;  // rows that pass
   const size_t wanted_;
+  // Whether rows that do not pass are stepped over, rather than walked through and dropped in the end: which costs less
+  // until hardly any row passes, or few of those near the query do. Measured: see bench/README.md.
+  bool steps_over_;
   bool astray_ = false;  // a walk was given up
 };
 

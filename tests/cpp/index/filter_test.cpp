@@ -160,7 +160,7 @@ TEST(Filter, OfBits) {
 class Walks : public ::testing::TestWithParam<CodeKind> {
  protected:
   static constexpr uint32_t kDim = 16;
-  static constexpr uint32_t kMany = 8000;
+  static constexpr uint32_t kMany = 13000;
   static constexpr uint32_t kFirstTwin = 1000;
   static constexpr uint32_t kLastTwin = 1499;
 
@@ -172,12 +172,13 @@ class Walks : public ::testing::TestWithParam<CodeKind> {
     add(set_, vectors_, 0, kMany);
   }
 
-  // What a narrow walk of those that pass finds; `rids` may pass.
+  // What a narrow walk of those that pass finds; `rids` may pass, and where they are few are all that is walked
+  // through.
   std::vector<Hit> walk(const std::vector<uint64_t>& rids, const float* query) {
     std::vector<SearchStep> steps;
-    std::vector<Hit> hits = search(*IdFilter(rids).narrow(set_.view()), query, {.k = 10, .ef = 12, .steps = &steps});
+    std::vector<Hit> hits = search(*IdFilter(rids).narrow(set_.view()), query, {.k = 10, .ef = 10, .steps = &steps});
     EXPECT_FALSE(steps.empty());
-    EXPECT_EQ(steps[0].method, SearchStep::Method::kWalkPassing);
+    EXPECT_EQ(steps[0].method, rids.size() < kMany / 6 ? SearchStep::Method::kWalkPassing : SearchStep::Method::kWalk);
     EXPECT_EQ(steps[0].passing, rids.size());
     EXPECT_EQ(hits.size(), 10U);
     return hits;
@@ -193,7 +194,7 @@ TEST_P(Walks, FindTheNearestThatPass) {
   Random random(9);
   for (const bool sealed : {false, true}) {
     if (sealed) set_.replace_head(set_.freeze_head(1));
-    for (const size_t count : {4000UL, 2800UL}) {
+    for (const size_t count : {6000UL, 2150UL}) {
       for (const Where where : {Where::kAnywhere, Where::kNearest, Where::kFarthest}) {
         size_t found = 0;
         for (size_t q = 0; q < 20; ++q) {
@@ -219,7 +220,7 @@ TEST_P(Walks, ReachOneOfManyEqualRows) {
   for (const bool sealed : {false, true}) {
     if (sealed) set_.replace_head(set_.freeze_head(1));
     for (const uint32_t twin : {0U, kFirstTwin, 1200U, kLastTwin}) {
-      std::vector<uint64_t> rids = numbers(4000, 7000);
+      std::vector<uint64_t> rids = numbers(4000, 6150);
       rids.push_back(twin);
       const std::vector<Hit> hits = walk(rids, vectors_.data());
       EXPECT_EQ(hits[0].rid, twin);
