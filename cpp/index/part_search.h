@@ -124,8 +124,11 @@ class PartSearch {
     return 2 * found * live_.rows >= n * count_;
   }
 
-  // The capacity of a pool of all rows that is to hold `breadth` that pass.
-  size_t capacity(size_t breadth) const { return (breadth * live_.rows + count_ - 1) / count_; }
+  // The capacity of a pool of all rows that is to hold `breadth` that pass: with some to spare where it is by luck.
+  size_t capacity(size_t breadth) const {
+    if (many_fail()) breadth += breadth / 8;
+    return (breadth * live_.rows + count_ - 1) / count_;
+  }
 
   bool scan_is_as_cheap(size_t breadth) const {
     const bool dear = many_fail() && has_codes(view_.spec, *graph_);
@@ -165,7 +168,7 @@ class PartSearch {
       const size_t least = std::min(wanted_, broad);
       // What passes lies elsewhere; or the rest cannot be reached, from one island of several.
       if (astray_ || (has_all && met < (steps_over_ ? std::min<size_t>(broad, count_) : least))) return false;
-      if (many_fail() && !steps_over_ && (met < broad * 3 / 4 || !pass_nearby(broad))) {
+      if (many_fail() && !steps_over_ && (met < broad * 7 / 8 || !pass_nearby(broad))) {
         steps_over_ = true;
       } else if (met < least || (met < broad * 3 / 4 && !has_all)) {
         spread *= 2;
