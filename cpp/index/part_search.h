@@ -205,9 +205,9 @@ class PartSearch {
     return met;
   }
 
-  // A graph without most of its rows has fewer links to follow: it takes a walk that is a quarter broader.
+  // A graph without most of its rows has fewer links to follow: it takes a walk that is half as broad again.
   size_t walk_over(size_t breadth) {
-    breadth += breadth / 4;
+    breadth += breadth / 2;
     return choose(Method::kWalkPassing, breadth, rank_count(), [&](const auto& scorer) {
       const uint32_t entry = descend_from_top(*graph_, scorer, mine_.walk.fresh);
       const PassingWalk done = walk_passing(bottom(*graph_), scorer, entry, live_, breadth, mine_.walk);
