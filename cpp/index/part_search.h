@@ -114,7 +114,7 @@ class PartSearch {
     return std::min(ef, std::max(kNarrowest, static_cast<size_t>(2 * ef * count_ / view_.live)));
   }
 
-  bool many_fail() const { return count_ < live_.rows / 4 * 3; }
+  bool many_fail() const { return !live_.has_most(); }
 
   // Whether of the nearest `n` rows in the pool at least half as many pass as of all.
   bool pass_nearby(size_t n) const {

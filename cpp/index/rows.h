@@ -27,6 +27,7 @@ struct Live {
   Live(const Bitmap& bitmap, uint32_t row_count) : deleted(bitmap.count() == 0 ? nullptr : &bitmap), rows(row_count) {}
   bool operator()(uint32_t row) const { return row < rows && (deleted == nullptr || !deleted->test(row)); }
   uint64_t count() const { return rows - (deleted == nullptr ? 0 : deleted->count()); }
+  bool has_most() const { return count() >= rows / 4 * 3; }  // of the rows
 
   // Those of the 64 rows from `first` on, bit r being row first + r. REQUIRES: first is a multiple of 64, below `rows`.
   uint64_t word(uint32_t first) const {

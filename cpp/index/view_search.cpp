@@ -39,7 +39,7 @@ size_t most_rows(const View& view) {
 const Anchors* anchors_of(const View& view, size_t i) {
   if (i == view.parts.size() || !view.head) return nullptr;
   const auto& [part, deleted] = view.parts[i];
-  return Live(deleted, part->rows).count() < part->rows / 4 * 3 ? nullptr : view.head->anchors_in(part);
+  return Live(deleted, part->rows).has_most() ? view.head->anchors_in(part) : nullptr;
 }
 
 // The largest first: what it finds bounds the search of the others.
