@@ -51,7 +51,7 @@ def test_readers_beside_a_busy_writer_see_whole_batches() -> None:
 
 def test_a_killed_migration_goes_on_where_it_was() -> None:
     report = run("migrate_kills.py", "--kills", "8", "--docs", "500")
-    assert report["kills"] == sum(report["stages"].values()) == 8
+    assert report["kills"] == sum(report["states"].values()) == 8
     assert report["records"] > 300
 
 
