@@ -33,6 +33,15 @@ std::vector<ContentHash> copy_hashes(const std::optional<PythonWriteOp::Uint8Arr
   return hashes;
 }
 
+std::vector<Provenance> copy_provenance(const PythonWriteOp::OriginArrays& origin) {
+  const std::span<const int64_t> embedded_us = span_of(std::get<3>(origin));
+  const std::vector<ContentHash> made_from = copy_hashes(std::get<2>(origin), embedded_us.size());
+  std::vector<Provenance> provenance;
+  provenance.reserve(made_from.size());
+  for (size_t i = 0; i < made_from.size(); ++i) provenance.push_back({made_from[i], embedded_us[i]});
+  return provenance;
+}
+
 std::vector<VectorFate> copy_fates(const std::optional<PythonWriteOp::Uint8Array>& given, size_t rows, bool vectors) {
   if (!given) return std::vector<VectorFate>(rows, vectors ? VectorFate::kGiven : VectorFate::kNone);
   if (static_cast<size_t>(given->size()) != rows) throw std::invalid_argument("fates: one a row");
@@ -66,6 +75,7 @@ PythonWriteOp::PythonWriteOp(Arguments arguments)
   content_hash_ = copy_hashes(arguments_.content_hash, kept ? 0 : ids_.size());
   given_ = ids_.size();
   if (verb_ == Verb::kBackfill) return;
+  if (arguments_.origin) provenance_ = copy_provenance(*arguments_.origin);
   fates_ = copy_fates(arguments_.fates, ids_.size(), !arguments_.vectors.is_none());
   given_ = static_cast<size_t>(std::ranges::count(fates_, VectorFate::kGiven));
 }
@@ -88,6 +98,9 @@ WriteOp PythonWriteOp::resolve(const CollectionSpec& spec) const {
   op.scope = arguments_.scope;
   op.if_version = arguments_.if_version;
   if (arguments_.settings) op.settings = SettingsChange{arguments_.settings->first, arguments_.settings->second};
+  if (const auto& origin = arguments_.origin) {
+    op.origin = Origin{span_of(std::get<0>(*origin)), span_of(std::get<1>(*origin)), provenance_};
+  }
   if (!arguments_.vectors.is_none()) {
     const VectorRows rows = vectors_of(arguments_.vectors, spec.vectors.metric);
     check_vectors(rows, spec.vectors);
@@ -108,18 +121,21 @@ void bind_write_op(py::module_& m) {
   m.attr("FATE_NONE") = static_cast<int>(VectorFate::kNone);
   py::class_<PythonWriteOp>(
       m, "WriteOp", "One operation of Store.write. Holds its buffers; they must not change before write() returns.")
-      .def(py::init([](std::string collection, std::string verb, py::object ids, py::bytes columns,
-                       std::optional<PythonWriteOp::Uint8Array> content_hash,
-                       std::optional<PythonWriteOp::Uint8Array> fates, py::object vectors, py::bytes fingerprint,
-                       std::string scope, std::optional<uint64_t> if_version,
-                       std::optional<std::pair<std::string, std::string>> settings) {
-             return PythonWriteOp({std::move(collection), std::move(verb), std::move(ids), std::move(columns),
-                                   std::move(content_hash), std::move(fates), std::move(vectors),
-                                   std::move(fingerprint), std::move(scope), if_version, std::move(settings)});
-           }),
-           "collection"_a, "verb"_a, "ids"_a = py::tuple(), py::kw_only(), "columns"_a = py::bytes(),
-           "content_hash"_a = py::none(), "fates"_a = py::none(), "vectors"_a = py::none(),
-           "fingerprint"_a = py::bytes(), "scope"_a = "", "if_version"_a = py::none(), "settings"_a = py::none());
+      .def(
+          py::init([](std::string collection, std::string verb, py::object ids, py::bytes columns,
+                      std::optional<PythonWriteOp::Uint8Array> content_hash,
+                      std::optional<PythonWriteOp::Uint8Array> fates, py::object vectors, py::bytes fingerprint,
+                      std::string scope, std::optional<uint64_t> if_version,
+                      std::optional<std::pair<std::string, std::string>> settings,
+                      std::optional<PythonWriteOp::OriginArrays> origin) {
+            return PythonWriteOp({std::move(collection), std::move(verb), std::move(ids), std::move(columns),
+                                  std::move(content_hash), std::move(fates), std::move(vectors), std::move(fingerprint),
+                                  std::move(scope), if_version, std::move(settings), std::move(origin)});
+          }),
+          "collection"_a, "verb"_a, "ids"_a = py::tuple(), py::kw_only(), "columns"_a = py::bytes(),
+          "content_hash"_a = py::none(), "fates"_a = py::none(), "vectors"_a = py::none(),
+          "fingerprint"_a = py::bytes(), "scope"_a = "", "if_version"_a = py::none(), "settings"_a = py::none(),
+          "origin"_a = py::none());
 }
 
 }  // namespace lamina

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "bindings/ids.h"
@@ -15,6 +16,7 @@ namespace lamina {
 class PythonWriteOp {
  public:
   using Uint8Array = py::array_t<uint8_t, py::array::c_style>;
+  using OriginArrays = std::tuple<Int64Array, Int64Array, Uint8Array, Int64Array>;
   struct Arguments {
     std::string collection;
     std::string verb;
@@ -27,6 +29,7 @@ class PythonWriteOp {
     std::string scope;
     std::optional<uint64_t> if_version;
     std::optional<std::pair<std::string, std::string>> settings;  // from, to
+    std::optional<OriginArrays> origin;                           // created_us, updated_us, made_from, embedded_us
   };
 
   explicit PythonWriteOp(Arguments arguments);
@@ -45,6 +48,7 @@ class PythonWriteOp {
   Fingerprint fingerprint_{};
   std::vector<ContentHash> content_hash_;
   std::vector<VectorFate> fates_;
+  std::vector<Provenance> provenance_;  // of the origin
   size_t given_ = 0;
 };
 

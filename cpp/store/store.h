@@ -112,6 +112,14 @@ struct SettingsChange {
   std::string to;
 };
 
+// What is known of records that come from elsewhere, in place of what a write says of its rows by itself: that they are
+// of now, and each given vector made of its row's content.
+struct Origin {
+  std::span<const int64_t> created_us;     // one a row
+  std::span<const int64_t> updated_us;     // one a row
+  std::span<const Provenance> provenance;  // one a given vector; a zero hash: of no content
+};
+
 struct WriteOp {
   std::string collection;
   Verb verb = Verb::kUpsert;
@@ -126,6 +134,7 @@ struct WriteOp {
   std::string scope;                          // that writes the records; an update leaves them the one that they have
   std::optional<uint64_t> if_version;         // the collection's version must still be this: ConflictError
   std::optional<SettingsChange> settings;     // puts: ConflictError if the settings are no longer `from`
+  std::optional<Origin> origin;               // puts
 };
 
 struct WriteResult {

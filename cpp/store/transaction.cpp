@@ -31,6 +31,13 @@ void refuse_repeated(std::span<const T> ids) {
   throw DuplicateIdError("id " + name_of(*twice) + " occurs twice in one write; an id is written once");
 }
 
+void check_origin(const Origin& origin, size_t rows, size_t given) {
+  const bool whole = origin.created_us.size() == rows && origin.updated_us.size() == rows;
+  if (whole && origin.provenance.size() == given) return;
+  throw std::invalid_argument("a put of " + std::to_string(rows) + " ids and " + std::to_string(given) +
+                              " vectors needs as many times and provenances");
+}
+
 void check_put(const WriteOp& op, const RecordCodec& codec) {
   const size_t rows = op.ids.size();
   if (rows > kMaxRows) throw std::invalid_argument("more rows than one write can hold");
@@ -40,6 +47,7 @@ void check_put(const WriteOp& op, const RecordCodec& codec) {
   }
   if (count_given(op) != 0 && op.vectors == nullptr)
     throw std::invalid_argument("rows are given vectors, and there are none");
+  if (op.origin) check_origin(*op.origin, rows, count_given(op));
   if (rows != 0) codec.check(op.columns, static_cast<uint32_t>(rows));
 }
 
@@ -242,11 +250,16 @@ void Transaction::put(const WriteOp& op, Rids& rids) {
     if (!known) known = Rids::Known{rids.next_rid++, now_us_, {}, {}};
     if (op.verb != Verb::kUpdate) known->scope = op.scope;
     if (!op.content_hash.empty()) known->content_hash = op.content_hash[row];
+    if (op.origin) known->created_us = op.origin->created_us[row];
     rids.put(id, *known);
     const ContentHash& hash = known->content_hash;
-    memory.fields.push_back({known->rid, version_, known->created_us, now_us_, hash, known->scope});
+    const int64_t updated_us = op.origin ? op.origin->updated_us[row] : now_us_;
+    memory.fields.push_back({known->rid, version_, known->created_us, updated_us, hash, known->scope});
     if (op.fates[row] != VectorFate::kGiven) continue;
-    memory.provenance.push_back({hash == ContentHash{} ? version_stamp(version_) : hash, now_us_});
+    Provenance made{hash, now_us_};
+    if (op.origin) made = op.origin->provenance[memory.provenance.size()];
+    if (made.content_hash == ContentHash{}) made.content_hash = version_stamp(version_);
+    memory.provenance.push_back(made);
   }
   if (op.ids.size() == 0) return;
   rids.id_kind = op.ids.kind;

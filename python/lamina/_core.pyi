@@ -97,6 +97,9 @@ class WriteOp:
         scope: str = "",
         if_version: int | None = None,
         settings: tuple[str, str] | None = None,  # puts: (from, to); ConflictError if they are no longer `from`
+        # puts, in place of now and the content: created_us, updated_us (n,) int64; made_from (g, 16), zero: no content;
+        # embedded_us (g,) int64
+        origin: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]] | None = None,
     ) -> None: ...
 
 FATE_GIVEN: int  # 0: the vector stands in `vectors`

@@ -3,8 +3,9 @@
 The columns are `id`, `metadata` (a struct; not there where no record has any), `content`, `vector` (a fixed-size list,
 null where the record is owed one), and what lamina knows of each record: `_scope`, `_stale` (its vector is of another
 text), `_created_at`, `_updated_at`, `_embedded_at`. The schema's metadata hold, under "lamina", what the collection is:
-JSON with `model` (canonical), `dtype`, `m`, `ef_construction`, `seed`; and under "lamina.metadata" the Arrow schema of
-the metadata, since Parquet widens a few types. "lamina.crc32" is of these two.
+JSON with `model` (canonical), `dtype`, `m`, `ef_construction`, `seed`, and `declared`, the metadata columns whose types
+are settled; and under "lamina.metadata" the Arrow schema of the metadata, since Parquet widens a few types.
+"lamina.crc32" is of these two.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from lamina.snapshot import Snapshot
 
 ABOUT, METADATA, CHECKSUM = b"lamina", b"lamina.metadata", b"lamina.crc32"
-TIME = pa.timestamp("us", "UTC")
+TIMES = dict.fromkeys(("_created_at", "_updated_at", "_embedded_at"), pa.timestamp("us", "UTC"))
+OWN = {"_scope": pa.string(), "_stale": pa.bool_(), **TIMES}  # what lamina knows of each record
 BATCH_BYTES = 16 << 20  # of vectors, in one row group
 
 
@@ -74,12 +76,12 @@ def schema_of(core: _core.Snapshot, fields: frozenset[str]) -> pa.Schema:
         "metadata": pa.struct(list(metadata)),
         "content": pa.large_string(),
         "vector": vector,
-        "_scope": pa.string(),
-        "_stale": pa.bool_(),
+        **OWN,
     }
     left_out = {field.rstrip("s") for field in records.FIELDS if field not in fields and field != "metadata"}
-    wanted = [(name, types.get(name, TIME)) for name in names_of(len(metadata) > 0) if name not in left_out]
+    wanted = [(name, types[name]) for name in names_of(len(metadata) > 0) if name not in left_out]
     about = {name: getattr(core, name) for name in ("model", "dtype", "m", "ef_construction", "seed")}
+    about["declared"] = Settings.of(core.settings).declared()
     kept = {ABOUT: json.dumps(about).encode(), METADATA: metadata.serialize().to_pybytes()}
     return pa.schema(wanted, kept | {CHECKSUM: checksum(*kept.values())})
 
@@ -92,7 +94,7 @@ def checksum(*parts: bytes) -> bytes:
 def names_of(has_metadata: bool) -> list[str]:
     """The names of the columns, in their order."""
     held = ["metadata"] if has_metadata else []
-    return ["id", *held, "content", "vector", "_scope", "_stale", "_created_at", "_updated_at", "_embedded_at"]
+    return ["id", *held, "content", "vector", *OWN]
 
 
 def _batches(snapshot: Snapshot, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -111,10 +113,11 @@ def _columns(snapshot: Snapshot, refs: NDArray[np.uint64], schema: pa.Schema) ->
         "id": pa.array(core.ids_at(refs), schema.field("id").type),
         "_scope": pa.array(fields["scope"], pa.string()),
         "_stale": pa.array(stale),
-        "_created_at": pa.array(fields["created_us"]).view(TIME),
-        "_updated_at": pa.array(fields["updated_us"]).view(TIME),
-        "_embedded_at": pa.array(vector["embedded_us"], mask=~has_vector).view(TIME),
+        "_created_at": pa.array(fields["created_us"]),
+        "_updated_at": pa.array(fields["updated_us"]),
+        "_embedded_at": pa.array(vector["embedded_us"], mask=~has_vector),
     }
+    made |= {name: made[name].view(kind) for name, kind in TIMES.items()}
     if "metadata" in wanted:
         shown = pa.schema(list(schema.field("metadata").type))
         made["metadata"] = columns.conform(records.metadata_at(core, refs, cache, shown.names), shown).to_struct_array()

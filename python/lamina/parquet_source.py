@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,11 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lamina import _core, codec, columns, parquet, writes
+from lamina import _core, codec, columns, parquet_own, writes
 from lamina.arrival import arriving
 from lamina.errors import CorruptionError, StorageError
 from lamina.models import METRICS, Embed, Model, mismatch
-from lamina.parquet import ABOUT, CHECKSUM, METADATA, names_of
 from lamina.progress import Progress
 from lamina.sources import ID_FIELDS, TEXT_FIELDS
 from lamina.vectors import as_vectors
@@ -55,13 +53,9 @@ class Layout:
         """Raises ValueError for a column that is named and not there, for no id, and for neither text nor vector; and
         for a file of lamina whose columns have changed since.
         """
-        about, metadata = _about(schema, path)
-        own = names_of(metadata is not None and len(metadata) > 0)
-        if about is not None and schema.names != own:
-            raise ValueError(
-                f"to_parquet wrote the columns {', '.join(own)}, but {_there(schema)}: to import it as a file of "
-                'others, take the key "lamina" out of its schema\'s metadata'
-            )
+        about, metadata = parquet_own.about_of(schema, path)
+        if metadata is not None:
+            parquet_own.require_as_written(schema, metadata)
         id, text, vector = (
             _chosen(schema, named, usual, f"{option}_field")
             for named, usual, option in zip(
@@ -105,6 +99,8 @@ def load(
         ):
             done = 0
             for batch in _batches(file, file_path, rows):
+                if layout.about is not None:
+                    parquet_own.require_whole(batch)
                 for part in _by_scope(batch, layout):
                     _add(docs, part, layout, model)
                 done += batch.num_rows
@@ -126,32 +122,13 @@ def _add(docs: Collection, batch: pa.RecordBatch, layout: Layout, model: Model) 
     column = batch.column(layout.vector)
     given = column.is_valid().to_numpy(zero_copy_only=False)
     vectors = as_vectors(column.filter(column.is_valid()), model.dim, model.metric)
-    scope = batch.column("_scope")[0].as_py() if layout.about is not None else ""
-    stale = np.zeros(rows, np.bool_)
-    if layout.about is not None:
-        stale = batch.column("_stale").to_numpy(zero_copy_only=False)
-    fresh_texts = pc.if_else(pa.array(stale), pa.scalar(None, pa.large_string()), texts)
-    fates = np.where(given, _core.FATE_GIVEN, _core.FATE_NONE).astype(np.uint8)
-    docs._write(_put("add", ids, metadata, fresh_texts, fates, vectors, model, scope), None)
-    if stale.any():  # their vectors are of another text: they come first, and the text to them
-        at = np.flatnonzero(stale)
-        taken, kept = pa.array(at), np.full(len(at), _core.FATE_KEPT, np.uint8)
-        rest = (columns.take(metadata, taken), texts.take(taken), kept, None, model, scope)
-        docs._write(_put("update", writes.ids_at(ids, at.tolist()), *rest), None)
-
-
-def _put(
-    verb: str,
-    ids: writes.Ids,
-    metadata: pa.RecordBatch,
-    texts: pa.Array,
-    fates: Any,
-    vectors: Any,
-    model: Model,
-    scope: str,
-) -> writes.Put:
     hashes = codec.content_hashes(texts.to_pylist())
-    return writes.Put(verb, ids, metadata, texts, hashes, fates, vectors, model, scope=scope)
+    fates = np.where(given, _core.FATE_GIVEN, _core.FATE_NONE).astype(np.uint8)
+    put = writes.Put("add", ids, metadata, texts, hashes, fates, vectors, model)
+    if layout.about is not None:
+        put.scope = batch.column("_scope")[0].as_py()
+        put.origin = parquet_own.origin_of(batch, hashes, given)
+    docs._write(put, None)
 
 
 def _metadata(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
@@ -208,23 +185,6 @@ def _width(file: pq.ParquetFile, path: str, layout: Layout) -> int | None:
         if batch.column(0)[0].is_valid:
             return len(batch.column(0)[0])
     return None
-
-
-def _about(schema: pa.Schema, path: str) -> tuple[dict[str, Any] | None, pa.Schema | None]:
-    """What a file of lamina says of the collection, and the schema of its metadata; None where it is one of others."""
-    kept = schema.metadata or {}
-    if ABOUT not in kept:
-        return None, None
-    try:
-        if parquet.checksum(kept[ABOUT], kept[METADATA]) != kept[CHECKSUM]:
-            raise ValueError("its checksum is another")
-        about = json.loads(kept[ABOUT])
-        options = {name: about[name] for name in ("dtype", "m", "ef_construction", "seed")}
-        return options | {"model": Model.from_canonical(about["model"])}, pa.ipc.read_schema(
-            pa.py_buffer(kept[METADATA])
-        )
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise CorruptionError(f"{path}: what it says of the collection is damaged: {error}", file=path) from error
 
 
 def _chosen(schema: pa.Schema, named: str | None, usual: tuple[str, ...], option: str) -> str | None:

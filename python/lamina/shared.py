@@ -277,6 +277,12 @@ class Settings(NamedTuple):
 
         return pa.schema([pa.field(field.name, field.type) for field in schema_of(self.schema)])
 
+    def declared(self) -> list[str]:
+        """The names of the metadata columns whose types were settled beforehand."""
+        from lamina.columns import DECLARED
+
+        return [field.name for field in schema_of(self.schema) if DECLARED in (field.metadata or {})]
+
 
 @functools.lru_cache(maxsize=1024)
 def schema_of(text: str) -> pa.Schema:

@@ -202,8 +202,8 @@ class Snapshot(Neighbours):
     def to_parquet(self, path: str | os.PathLike[str], *, filter: Any = None, progress: bool = False) -> int:
         """Writes all records, or those that pass a filter, to a Parquet file, a row group at a time; returns how many.
 
-        The columns are those of `to_arrow`; the model's fingerprint, dimension and metric stand in the schema's
-        metadata, so that `store.from_parquet` brings all of it back. The file takes the place of `path` when it is
+        The columns are those of `to_arrow`; the model and what else the collection is stand in the schema's metadata,
+        so that `store.from_parquet` brings all of it back. The file takes the place of `path` when it is
         whole and durable. TypeError for a metadata column that Parquet has no type for, StorageError.
         """
         from lamina import parquet

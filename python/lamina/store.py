@@ -222,8 +222,8 @@ class Store:
         """A new collection of the rows of a Parquet file, all of them or, if anything fails, none.
 
         It is filled as `NAME.importing`, in batches that take a bounded amount of memory, and renamed when it is whole.
-        What `to_parquet` wrote comes back whole: ids, vectors, texts, types of metadata, scopes, which records are owed
-        vectors and which vectors are stale; records are as old as the import.
+        What `to_parquet` wrote comes back whole: ids, vectors, texts, metadata and their types, scopes, times, which
+        records are owed vectors and which vectors are stale. Only versions begin anew.
 
         Args:
             model: the model that made the vectors, a `Model` or its name; what `to_parquet` wrote says it.

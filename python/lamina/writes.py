@@ -86,6 +86,15 @@ class Target:
         return vectors, canary.first(self.model)
 
 
+class Origin(NamedTuple):
+    """What is known of records that come from elsewhere: times in microseconds since 1970 (int64)."""
+
+    created_us: NDArray[np.int64]  # (n,)
+    updated_us: NDArray[np.int64]
+    made_from: NDArray[np.uint8]  # (g, 16), of the vectors: hashes of the texts, zero where there was none
+    embedded_us: NDArray[np.int64]  # (g,)
+
+
 @dataclasses.dataclass
 class Put:
     """An `add` or `upsert`: whole records."""
@@ -101,6 +110,7 @@ class Put:
     embedded: bool = False  # the vectors are the model's of the texts, made for this write
     scope: str = ""  # who writes the records: "" for plain writes
     canary: str = ""  # to be kept, if the collection keeps none
+    origin: Origin | None = None  # None: of now, the vectors of these contents
 
     def by(self, target: Target) -> Put:
         """The same for a collection that another model is served in by now."""
@@ -126,6 +136,7 @@ class Put:
             scope=self.scope,
             if_version=if_version,
             settings=settings,
+            origin=self.origin,
         )
 
 

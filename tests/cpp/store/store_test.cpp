@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "store/generation.h"
 #include "store/toy_store.h"
 
 namespace lamina {
@@ -175,6 +176,43 @@ TEST_F(StoreTest, AnUpdateWithoutHashesLeavesContentsAsTheyAre) {
   EXPECT_THROW(write(*store, Op(Verb::kUpsert, batch_of(3, 0, 1)).keep_contents()), std::invalid_argument);
   crash();
   expect_kept();
+}
+
+TEST_F(StoreTest, RowsFromElsewhereBringTheirTimesAndWhatTheirVectorsWereMadeOf) {
+  const std::vector<int64_t> created = {-5, 10, 20};
+  const std::vector<int64_t> updated = {11, 12, 13};
+  const ContentHash another = {9, 9};
+  const std::vector<Provenance> provenance = {{another, 7}, {{}, 8}, {another, 1'000'000'000'000'000'000}};
+  const Op rows(Verb::kUpsert, batch_of(1, 0, 3));
+  WriteOp op = rows.get();
+  op.origin = Origin{created, updated, std::span(provenance).first(2)};
+  EXPECT_THROW(store->write(std::vector{op}), std::invalid_argument);
+  op.origin = Origin{std::span(created).first(2), updated, provenance};
+  EXPECT_THROW(store->write(std::vector{op}), std::invalid_argument);
+  op.origin = Origin{created, updated, provenance};
+  const uint64_t version = store->write(std::vector{op})[0].version;
+  const auto expect_origin = [&] {
+    const auto snapshot = docs->snapshot();
+    for (int64_t id = 0; id < 3; ++id) {
+      const auto i = static_cast<size_t>(id);
+      const RecordFields fields = snapshot->records->fields_at(snapshot->records->find(id));
+      EXPECT_EQ(fields.created_us, created[i]);
+      EXPECT_EQ(fields.updated_us, updated[i]);
+      View::RowRef at;
+      ASSERT_TRUE(snapshot->vectors->find(fields.rid, &at));
+      const Provenance made = snapshot->vectors->provenance_at(at);
+      EXPECT_EQ(made.embedded_at_us, provenance[i].embedded_at_us);
+      EXPECT_EQ(made.content_hash, i == 1 ? version_stamp(version) : another);
+    }
+  };
+  expect_origin();
+  crash();
+  expect_origin();
+  store->seal();
+  expect_origin();
+  store->optimize("docs", 1);
+  reopen();
+  expect_origin();
 }
 
 TEST_F(StoreTest, OperationsOfATransactionSeeEachOther) {
