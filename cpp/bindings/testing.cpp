@@ -1,5 +1,7 @@
-// A file system that fails or kills on demand, in the place of the system's own. In test builds only.
+// A file system that fails or kills on demand, in the place of the system's own, and what threads have waited for. In
+// test builds only.
 #include "bindings/bindings.h"
+#include "bindings/gil_trace.h"
 #include "bindings/open_store.h"
 #include "io/file.h"
 
@@ -11,6 +13,7 @@
 #include <stdexcept>
 
 #include "io/fault.h"
+#include "io/wait_trace.h"
 
 namespace py = pybind11;
 
@@ -66,6 +69,13 @@ void bind_testing(py::module_& m) {
   m.def("testing_kill_at", &kill_at, "kind"_a, "path"_a, "nth"_a, "when"_a);
   m.def("testing_trace", &trace);
   m.def("testing_reset", &reset);
+#ifdef __linux__
+  m.def("testing_waits", [] {
+    const WaitTrace trace = WaitTrace::of_this_thread();
+    return py::make_tuple(trace.locks, trace.waits, trace.syncs);
+  });
+  m.def("testing_gil_hold", &longest_gil_hold);
+#endif
 }
 
 }  // namespace lamina

@@ -71,14 +71,9 @@ View IdFilter::narrowed(const View& view) const {
 }
 
 std::shared_ptr<const View> IdFilter::narrow(const std::shared_ptr<const View>& view) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (from_ == view) return kept_;
-  }
+  if (const auto kept = kept_.load(); kept && kept->from == view) return kept->narrow;
   auto narrow = std::make_shared<const View>(narrowed(*view));
-  const std::lock_guard lock(mutex_);
-  from_ = view;
-  kept_ = narrow;
+  kept_.store(std::make_shared<const Narrowed>(Narrowed{view, narrow}));
   return narrow;
 }
 

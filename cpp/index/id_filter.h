@@ -3,9 +3,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "base/atomic_shared.h"
 #include "index/vector_set.h"
 
 namespace lamina {
@@ -18,18 +18,21 @@ class IdFilter {
   size_t size() const { return rids_.size(); }
 
   // The view without the other rows. The last one is kept, and with it the view that it was made from: asking for it
-  // again costs a lock. CorruptionError.
+  // again costs nothing. CorruptionError.
   std::shared_ptr<const View> narrow(const std::shared_ptr<const View>& view);
 
  private:
+  struct Narrowed {
+    std::shared_ptr<const View> from;
+    std::shared_ptr<const View> narrow;
+  };
+
   bool contains(uint64_t rid) const;
   View narrowed(const View& view) const;
 
   std::vector<uint64_t> rids_;   // ascending, each once
   std::vector<uint64_t> dense_;  // where they lie close together: a bit for each number from the first to the last
-  std::mutex mutex_;             // held to copy a pointer
-  std::shared_ptr<const View> from_;
-  std::shared_ptr<const View> kept_;
+  AtomicShared<const Narrowed> kept_;
 };
 
 }  // namespace lamina

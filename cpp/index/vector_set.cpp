@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 #include <new>
 #include <numeric>
 #include <stdexcept>
 
+#include "base/atomic_shared.h"
 #include "index/freeze.h"
 #include "index/head.h"
 
@@ -92,19 +92,10 @@ std::vector<size_t> places(const View& now, const View& before) {
 struct VectorSet::State {
   explicit State(const VectorSpec& set_spec) : spec(set_spec) { validate(spec); }
 
-  std::shared_ptr<const View> current() const {
-    const std::lock_guard lock(mutex);
-    return view;
-  }
-  void publish(View next) {
-    auto shared = std::make_shared<const View>(std::move(next));
-    const std::lock_guard lock(mutex);
-    view.swap(shared);
-  }
+  void publish(View next) { view.store(std::make_shared<const View>(std::move(next))); }
 
   const VectorSpec spec;
-  mutable std::mutex mutex;  // held to copy a pointer, never for longer
-  std::shared_ptr<const View> view;
+  AtomicShared<const View> view;
 };
 
 VectorSet::VectorSet(const VectorSpec& spec) : VectorSet(spec, {}) {}
@@ -123,7 +114,7 @@ VectorSet::~VectorSet() = default;
 
 const VectorSpec& VectorSet::spec() const { return state_->spec; }
 
-std::shared_ptr<const View> VectorSet::view() const { return state_->current(); }
+std::shared_ptr<const View> VectorSet::view() const { return state_->view.load(); }
 
 void VectorSet::add(const NewRows& rows, int threads) {
   if (rows.count == 0) return;

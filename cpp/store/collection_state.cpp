@@ -58,37 +58,40 @@ void require_known(const Manifest& manifest, const std::string& file, uint64_t i
 
 std::shared_ptr<const Snapshot> CollectionHandle::snapshot() const {
   for (;;) {
+    if (auto shown = snapshot_.load()) return shown;
     std::shared_ptr<CollectionState> state;
     {
       const std::lock_guard lock(mutex_);
-      if (snapshot_) return snapshot_;
+      if (auto shown = snapshot_.load()) return shown;
       state = expected_.lock();
     }
-    if (!state && dropped_.load()) throw NotFoundError("the collection '" + name_ + "' was dropped");
+    if (!state && dropped_.load()) throw NotFoundError("the collection '" + name() + "' was dropped");
     if (!state) throw ClosedError("the store is closed");
     state->open();  // shows itself, unless another one is expected by now
   }
 }
 
 void CollectionHandle::show(std::shared_ptr<const Snapshot> snapshot) {
+  const auto shown = snapshot_.load();  // destroyed without the lock, here and below
   const std::lock_guard lock(mutex_);
-  snapshot_.swap(snapshot);
+  snapshot_.store(std::move(snapshot));
   expected_.reset();
 }
 
 void CollectionHandle::expect(const std::shared_ptr<CollectionState>& state) {
-  std::shared_ptr<const Snapshot> shown;
+  const auto shown = snapshot_.load();
   const std::lock_guard lock(mutex_);
-  if (state) snapshot_.swap(shown);
+  if (state) snapshot_.store(nullptr);
   expected_ = state;
 }
 
 void CollectionHandle::show_expected(const CollectionState& state, std::shared_ptr<const Snapshot> snapshot) {
+  const auto shown = snapshot_.load();
   std::shared_ptr<CollectionState> expected;
   const std::lock_guard lock(mutex_);
   expected = expected_.lock();
   if (expected.get() != &state) return;
-  snapshot_.swap(snapshot);
+  snapshot_.store(std::move(snapshot));
   expected_.reset();
 }
 

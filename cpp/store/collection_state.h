@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/atomic_shared.h"
 #include "segment/log_format.h"
 #include "segment/manifest.h"
 #include "segment/root.h"
@@ -19,7 +20,7 @@ namespace lamina {
 struct CollectionState;
 
 // What users hold: the newest acknowledged snapshot, exchanged as a whole, or a state that is opened when it is asked
-// for one. Any thread.
+// for one. Any thread; what is opened is had without a lock.
 class CollectionHandle final : public Collection {
  public:
   explicit CollectionHandle(std::string name) : name_(std::move(name)) {}
@@ -29,10 +30,7 @@ class CollectionHandle final : public Collection {
     return name_;
   }
   std::shared_ptr<const Snapshot> snapshot() const override;
-  std::shared_ptr<const Snapshot> opened() const override {
-    const std::lock_guard lock(mutex_);
-    return snapshot_;
-  }
+  std::shared_ptr<const Snapshot> opened() const override { return snapshot_.load(); }
   bool dropped() const override { return dropped_.load(); }
 
   void show(std::shared_ptr<const Snapshot> snapshot);
@@ -50,9 +48,9 @@ class CollectionHandle final : public Collection {
   }
 
  private:
-  mutable std::mutex mutex_;  // held to copy pointers or a name, never for longer
+  AtomicShared<const Snapshot> snapshot_;  // changed under the mutex
+  mutable std::mutex mutex_;               // guards both below; held to copy pointers or a name, never for longer
   std::string name_;
-  std::shared_ptr<const Snapshot> snapshot_;
   std::weak_ptr<CollectionState>
       expected_;  // its owner's, which owns the handle too; none: shown, or the store is closed
   std::atomic<bool> dropped_ = false;

@@ -1,11 +1,11 @@
 #include "store/record_set.h"
 
 #include <algorithm>
-#include <mutex>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
 
+#include "base/atomic_shared.h"
 #include "store/record_codec.h"
 #include "store/record_head.h"
 
@@ -192,14 +192,9 @@ std::vector<RecordRef> RecordView::scan(std::optional<RecordRef> after, size_t l
 
 struct RecordSet::State {
   std::shared_ptr<RecordHead> head;  // the writer's own way to view->head
-  std::shared_ptr<const RecordView> view;
-  mutable std::mutex view_mutex;  // guards the pointer `view`
+  AtomicShared<const RecordView> view;
 
-  void publish(RecordView next) {
-    auto published = std::make_shared<const RecordView>(std::move(next));
-    const std::lock_guard lock(view_mutex);
-    view.swap(published);
-  }
+  void publish(RecordView next) { view.store(std::make_shared<const RecordView>(std::move(next))); }
 };
 
 namespace {
@@ -275,13 +270,10 @@ RecordSet::RecordSet(IdKind id_kind, std::vector<RecordView::SealedPart> parts) 
 
 RecordSet::~RecordSet() = default;
 
-std::shared_ptr<const RecordView> RecordSet::view() const {
-  const std::lock_guard lock(state_->view_mutex);
-  return state_->view;
-}
+std::shared_ptr<const RecordView> RecordSet::view() const { return state_->view.load(); }
 
 void RecordSet::put(NewRecords records) {
-  RecordView next = *state_->view;
+  RecordView next = *view();
   std::vector<uint64_t> rids;
   rids.reserve(records.fields.size());
   for (const RecordFields& fields : records.fields) rids.push_back(fields.rid);
@@ -298,7 +290,7 @@ void RecordSet::put(NewRecords records) {
 }
 
 size_t RecordSet::erase(std::span<const uint64_t> rids) {
-  RecordView next = *state_->view;
+  RecordView next = *view();
   const size_t erased = mark_dead(next, rids);
   if (erased == 0) return 0;
   next.live = count_live(next);
@@ -308,7 +300,7 @@ size_t RecordSet::erase(std::span<const uint64_t> rids) {
 
 void RecordSet::replace_head(const RecordView& before, std::shared_ptr<const SealedRecords> sealed) {
   if (!before.head) return;
-  RecordView next = *state_->view;
+  RecordView next = *view();
   if (next.head != before.head) throw std::logic_error("the head that was sealed has been replaced");
   if (sealed) {
     std::vector<uint64_t> dead;
@@ -326,7 +318,7 @@ void RecordSet::replace_head(const RecordView& before, std::shared_ptr<const Sea
 }
 
 void RecordSet::replace_parts(const RecordView& before, std::shared_ptr<const SealedRecords> merged) {
-  RecordView next = *state_->view;
+  RecordView next = *view();
   std::vector<size_t> gone = places(next, before);
   const Bitmap died = merged ? died_since(before, *merged) : Bitmap();
   std::sort(gone.begin(), gone.end());
@@ -338,10 +330,11 @@ void RecordSet::replace_parts(const RecordView& before, std::shared_ptr<const Se
 }
 
 Bitmap RecordSet::died_since(const RecordView& before, const SealedRecords& merged) const {
-  const std::vector<size_t> at = places(*state_->view, before);
+  const std::shared_ptr<const RecordView> now = view();
+  const std::vector<size_t> at = places(*now, before);
   std::vector<uint64_t> rids;
   for (size_t i = 0; i < before.parts.size(); ++i) {
-    append_died_since(before.parts[i].deleted, state_->view->parts[at[i]], rids);
+    append_died_since(before.parts[i].deleted, now->parts[at[i]], rids);
   }
   return rows_of(merged, rids);
 }

@@ -301,3 +301,9 @@ def testing_kill_at(kind: str, path: str, nth: int, when: str) -> None:
     """SIGKILLs this process "before" or "after" the nth call of `kind` on a path with `path` in it."""
 def testing_trace() -> list[str]: ...
 def testing_reset() -> None: ...
+
+# On Linux: cpp/io/wait_trace.h and cpp/bindings/gil_trace.h, of the calling thread.
+def testing_waits() -> tuple[int, int, int]:
+    """Since the thread began: locks that it took, those of them that another thread held, files that it synced."""
+def testing_gil_hold() -> float:
+    """Since it last asked: the longest hold of the GIL by a thread that used it for calls of this module, in seconds of CPU time."""
