@@ -189,6 +189,26 @@ def test_closing_lets_go_of_every_file(path: Path) -> None:
     del docs
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+@pytest.mark.parametrize("read_only", [False, True])
+def test_descriptors_do_not_grow_with_collections(path: Path, read_only: bool) -> None:
+    with lamina.open(path, create=True, durability="os") as store:
+        for number in range(60):
+            docs = store.create_collection(f"c{number}", model=MODEL)
+            docs.add(np.arange(10), VECTORS[:10], content=["text"] * 10)
+            if number % 2:
+                docs.optimize()
+    with lamina.open(path, read_only=read_only) as store:
+        counts = []
+        for number in range(60):
+            docs = store.get_collection(f"c{number}")
+            assert docs.search(VECTORS[3], k=1, include=["content"]).ids.tolist() == [3]
+            if not read_only:
+                docs.upsert([3], VECTORS[3:4])
+            counts.append(len(os.listdir("/proc/self/fd")))
+        assert counts[1:] == counts[:-1]
+
+
 def _target(fd: str) -> str:
     with contextlib.suppress(OSError):
         return os.readlink(f"/proc/self/fd/{fd}")
