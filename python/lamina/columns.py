@@ -80,7 +80,15 @@ def clean(value: Any) -> Any:
 
 def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """The rows of a batch as clean dicts."""
-    return [clean(row) for row in batch.to_pylist()]
+    names = batch.schema.names
+    if not names:
+        return [{} for _ in range(batch.num_rows)]
+    values = [
+        [clean(value) for value in column.to_pylist()] if pa.types.is_nested(column.type) else column.to_pylist()
+        for column in batch.columns
+    ]
+    rows = zip(*values, strict=True)
+    return [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows]
 
 
 def merge_schemas(old: pa.Schema, new: pa.Schema) -> pa.Schema:

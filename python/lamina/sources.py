@@ -89,11 +89,11 @@ def _from_iterable(source: Iterable[Any], fields: Fields) -> Iterator[Item]:
     for at, item in enumerate(source):
         if isinstance(item, Item):
             yield item
-        elif isinstance(item, Mapping):
-            yield from _items([(at, dict(item))], fields, "item {}")
         elif isinstance(item, tuple) and len(item) in (2, 3):
             metadata = item[2] if len(item) == 3 else None
             yield _item(f"item {at}", item[0], item[1], {} if metadata is None else metadata)
+        elif isinstance(item, Mapping):
+            yield from _items([(at, dict(item))], fields, "item {}")
         else:
             raise ValueError(f"item {at} of the source is {item!r}: give (id, content[, metadata]) or a dict")
 
@@ -123,7 +123,7 @@ def _items(rows: Iterable[tuple[int, dict[str, Any]]], fields: Fields, where: st
 def _item(where: str, key: object, content: object, metadata: object) -> Item:
     if content is not None and not isinstance(content, str):
         raise ValueError(f"{where}: a text is a str, not {content!r}")
-    if not isinstance(metadata, Mapping):
+    if type(metadata) is not dict and not isinstance(metadata, Mapping):
         raise ValueError(f"{where}: metadata is a dict, not {metadata!r}")
     given = {name: value for name, value in metadata.items() if value is not None}
     if isinstance(key, tuple) and len(key) == 2:

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench import data, interference, measure, peers
+from bench import data, gil, interference, measure, peers
+
+from lamina import _core
 
 
 class Known(peers.Peer):
@@ -122,3 +124,12 @@ def test_interference_is_measured_in_processes_and_threads(
         assert all(found[kind]["searches"] > 0 and found[kind]["p99_us"] > 0 for kind in interference.WINDOWS)
         ratio = found["loaded"]["p99_us"] / found["control"]["p99_us"]
         assert found["p99 loaded / control"]["median"] == pytest.approx(ratio)
+
+
+@pytest.mark.skipif(not hasattr(_core, "testing_gil_hold"), reason="needs a test build on Linux")
+def test_each_call_is_measured_while_it_holds_the_gil(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gil.main(["--dim", "16", "--rows", "500", "--repeats", "3"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split()[-2:] == ["µs", "held"]
+    assert len(lines) > 20
+    assert all(0 < int(line.split()[-2]) <= int(line.split()[-1]) for line in lines)
