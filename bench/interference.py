@@ -3,8 +3,8 @@
 A reader process, pinned to one core, searches one query at a time; a writer process, all its threads on another core,
 is in turn idle, copying 64 MB blocks (the control: it takes the caches and the memory's bandwidth, and no lock), and
 loaded: upserting, or with --load migrate filling a second generation of vectors, again and again. With --threads both
-are threads of one process, on both cores, and what a search spends off its core is told apart: the wait for the GIL,
-and for the system.
+are threads of one process, on both cores. What the searching thread spends off its core is told apart: the wait for a
+core, as Linux counts it, and the rest, in which it sleeps: for the GIL, since a search waits for no lock of the store.
 
     python -m bench.interference                             # 7 rounds of 20-second windows
     python -m bench.interference --seconds 2 --rounds 2      # a quick look
@@ -13,6 +13,7 @@ and for the system.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -39,17 +40,25 @@ WINDOWS = ("idle", "control", "loaded")
 
 @dataclass(frozen=True)
 class Window:
-    """The searches of one window: latencies in seconds, and the share of that time spent off the core."""
+    """The searches of one window: latencies in seconds, and shares of the window that they waited and slept."""
 
     median: float
     p99: float
     searches: int
-    waited: float
+    queued: float  # could have run, and no core was free
+    asleep: float  # waited for the GIL
+
+
+def queued_seconds() -> float:
+    """How long this thread has waited for a core since it began; 0 where the system does not say."""
+    with contextlib.suppress(OSError):
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    return 0.0
 
 
 def search_for(seconds: float, docs: lamina.Collection, queries: np.ndarray[Any, Any]) -> Window:
     taken: list[float] = []
-    cpu, began = time.thread_time(), time.perf_counter()
+    cpu, queued, began = time.thread_time(), queued_seconds(), time.perf_counter()
     end = now = began
     while now < began + seconds:
         query = queries[len(taken) % len(queries)]
@@ -59,8 +68,9 @@ def search_for(seconds: float, docs: lamina.Collection, queries: np.ndarray[Any,
         taken.append(end - now)
         now = end
     median, p99 = np.percentile(taken, [50, 99])
-    waited = 1.0 - (time.thread_time() - cpu) / (end - began)
-    return Window(float(median), float(p99), len(taken), waited)
+    queue = (queued_seconds() - queued) / (end - began)
+    asleep = 1.0 - (time.thread_time() - cpu) / (end - began) - queue
+    return Window(float(median), float(p99), len(taken), queue, asleep)
 
 
 GoingOn = Callable[[], bool]
@@ -169,7 +179,8 @@ def report(found: list[dict[str, Window]]) -> dict[str, Any]:
             "median_us": 1e6 * float(np.median([windows[kind].median for windows in found])),
             "p99_us": 1e6 * float(np.median([windows[kind].p99 for windows in found])),
             "searches": sum(windows[kind].searches for windows in found),
-            "waited": float(np.median([windows[kind].waited for windows in found])),
+            "share of the time waited for a core": float(np.median([windows[kind].queued for windows in found])),
+            "share of the time asleep": float(np.median([windows[kind].asleep for windows in found])),
         }
         for kind in WINDOWS
     }
