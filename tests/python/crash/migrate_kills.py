@@ -135,15 +135,20 @@ def search(docs: Collection, over: threading.Event, wrong: list[str]) -> None:
                 wrong.append(f"{id} at {distance} in {snapshot.model.name}")
 
 
+def mean_life(rows: int) -> float:
+    """In seconds. Some lives get past the step that takes the longest, filling so many rows."""
+    return 1 + rows / 25_000
+
+
 def migrate(docs: Collection, chance: random.Random | None) -> None:
     """One migration to the model that is not served, from wherever it is; by chance it turns back.
 
-    And by chance it stays a moment: else backfilling, which takes the longest, would meet nearly all the kills.
+    And by chance it stays where it is: else backfilling, which takes the longest, would meet nearly all the kills.
     """
 
     def stay() -> None:
         if chance is not None:
-            time.sleep(max(chance.uniform(-1, 1), 0))
+            time.sleep(max(chance.uniform(-1, 2), 0) * mean_life(len(docs)))
 
     try:
         m = docs.migrate()
@@ -209,7 +214,7 @@ def run(folder: Path, kills: int, rows: int, seed: int) -> dict[str, Any]:
         while not (folder / "alive").exists():
             assert os.waitpid(child, os.WNOHANG)[0] == 0, wrong.read_text() if wrong.exists() else "it died"
             time.sleep(0.001)
-        time.sleep(chance.expovariate(1 / (1 + rows / 25_000)))  # some get past the longest step
+        time.sleep(chance.expovariate(1 / mean_life(rows)))
         os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         assert status == signal.SIGKILL, wrong.read_text() if wrong.exists() else status
