@@ -1,5 +1,5 @@
-// How long this module leaves the GIL to nobody. In test builds on Linux only, where the linker puts the measuring around
-// the calls that take and release it (cpp/CMakeLists.txt).
+// How long this module leaves the GIL to nobody. In test builds on Linux only, where the linker puts the measuring
+// around the calls that take and release it (cpp/CMakeLists.txt).
 #pragma once
 
 namespace lamina {
