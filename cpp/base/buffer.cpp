@@ -24,17 +24,25 @@ unsigned rows_shift(size_t stride, size_t chunk_bytes) {
 AlignedBuffer::AlignedBuffer(size_t size, Pages pages) : size_(size) {
   if (size == 0) return;
   const size_t alignment = pages == Pages::kHuge ? kHugePage : kLine;
-  if (size > std::numeric_limits<size_t>::max() - alignment) throw std::bad_alloc();
+  if (size > std::numeric_limits<size_t>::max() - 2 * alignment) throw std::bad_alloc();
   const size_t padded = (size + alignment - 1) / alignment * alignment;
-  data_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, padded)));
-  if (!data_) throw std::bad_alloc();
+  // Pages that calloc has new from the system are zeros already, and take no memory until they are touched: so that
+  // heads of few rows are small. What it gave stands before the data, for free.
+  void* const allocated = std::calloc(1, padded + alignment);
+  if (allocated == nullptr) throw std::bad_alloc();
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(allocated) / alignment + 1) * alignment;
+  data_.reset(reinterpret_cast<std::byte*>(begin));
+  std::memcpy(data_.get() - sizeof allocated, &allocated, sizeof allocated);
 #ifdef MADV_HUGEPAGE
   if (pages == Pages::kHuge) madvise(data_.get(), padded, MADV_HUGEPAGE);  // a hint: its failure changes nothing
 #endif
-  std::memset(data_.get(), 0, padded);
 }
 
-void AlignedBuffer::Free::operator()(std::byte* p) const { std::free(p); }
+void AlignedBuffer::Free::operator()(std::byte* p) const {
+  void* allocated = nullptr;
+  std::memcpy(&allocated, p - sizeof allocated, sizeof allocated);
+  std::free(allocated);
+}
 
 ChunkedRows::ChunkedRows(size_t stride, size_t chunk_bytes)
     : stride_(stride), shift_(rows_shift(stride, chunk_bytes)), mask_((uint64_t{1} << shift_) - 1) {}

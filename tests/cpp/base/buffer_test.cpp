@@ -3,12 +3,15 @@
 #include "base/buffer.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <limits>
 #include <new>
 #include <thread>
+#include <vector>
 
 #include "base/bytes.h"
 
@@ -36,6 +39,17 @@ TEST(AlignedBuffer, AlignedZeroedMoved) {
   EXPECT_EQ(AlignedBuffer(0).data(), nullptr);
   EXPECT_THROW(AlignedBuffer{std::numeric_limits<size_t>::max()}, std::bad_alloc);
 }
+
+#ifdef __linux__
+TEST(AlignedBuffer, TakesNoMemoryThatIsNotTouched) {
+  const AlignedBuffer buffer(size_t{64} << 20);
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t first = (reinterpret_cast<uintptr_t>(buffer.data()) + page - 1) / page * page;
+  std::vector<unsigned char> taken(buffer.size() / page - 1);
+  ASSERT_EQ(mincore(reinterpret_cast<void*>(first), taken.size() * page, taken.data()), 0);
+  EXPECT_LT(std::ranges::count(taken, 1), 1000);
+}
+#endif
 
 TEST(ChunkedRows, CapacityFollowsReserve) {
   ChunkedRows rows(100, 1000);
