@@ -291,9 +291,10 @@ def _from_dicts(rows: Sequence[Any], count: int) -> pa.RecordBatch:
             continue
         if type(row) is not dict and not isinstance(row, Mapping):
             raise TypeError(f"metadata[{at}] is a {type(row).__name__}: each row is a dict, or None")
-        names.update(dict.fromkeys(row))
-    columns = {_name(name): _array(name, [None if row is None else row.get(name) for row in rows]) for name in names}
-    return _batch(columns, count)
+        if not row.keys() <= names.keys():
+            names.update(dict.fromkeys(row))
+    given = [{} if row is None else row for row in rows]
+    return _batch({_name(name): _array(name, [row.get(name) for row in given]) for name in names}, count)
 
 
 def _name(name: object) -> str:
