@@ -1,9 +1,10 @@
 """How long each call keeps the GIL from other threads, for 100 rows.
 
 Of each call the longest stretch of CPU time that its thread spends between two releases of the GIL by the extension:
-the Python and the C++ of the call together, as a thread that waits for the GIL sees them, and not what the machine did
-meanwhile. Releases by numpy, pyarrow and the interpreter's own switching are not seen: it is an upper bound. Needs a
-test build, which keeps that trace (`lamina info --build` says whether it is one).
+the Python and the C++ of the call together, and not what the machine did meanwhile. Releases by numpy and pyarrow are
+not seen: it is an upper bound. And of that the longest in one function that is not Python, the extension's or a
+library's: there the interpreter cannot hand the GIL over, which between any two of them it does every
+`sys.getswitchinterval()`. Needs a test build, which keeps that trace (`lamina info --build` says whether it is one).
 
     python -m bench.gil
     python -m bench.gil --dim 1536 --repeats 200
@@ -88,6 +89,29 @@ def longest_hold(call: Callable[[], Any]) -> float:
     return _core.testing_gil_hold()
 
 
+def longest_function(call: Callable[[], Any]) -> float:
+    """The same, in one function that is not Python and calls none."""
+    running: list[bool] = []  # of functions that are not Python, whether they have called none yet
+    longest = 0.0
+
+    def watch(frame: Any, event: str, function: Any) -> None:
+        nonlocal longest
+        held = _core.testing_gil_hold()
+        if event == "c_call":
+            running.append(True)
+        elif event == "call":
+            running[:] = [False] * len(running)
+        elif event in ("c_return", "c_exception") and running and running.pop():
+            longest = max(longest, held)
+
+    sys.setprofile(watch)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return longest
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="bench.gil", description=__doc__.partition("\n")[0])
     parser.add_argument("--dim", type=int, default=384)
@@ -108,13 +132,14 @@ def main(arguments: list[str]) -> int:
         docs = store.create_collection("docs", model=model)
         for at in range(0, chosen.rows, ROWS):
             docs.upsert(range(at, at + ROWS), vectors[at : at + ROWS], metadata(at), texts(at))
-        print(f"{'of ' + str(ROWS) + ' rows':26}{'least':>8}{'median':>8}{'90 %':>8}  µs held")
+        print(f"{'µs held':26}{'least':>8}{'median':>8}{'90 %':>8}{'in one function':>17}")
         for name, prepare in calls(docs, index, vectors):
             for at in range(5):
                 prepare(at)()
             holds = [longest_hold(prepare(at)) for at in range(5, 5 + chosen.repeats)]
+            alone = [longest_function(prepare(at)) for at in range(5 + chosen.repeats, 5 + 2 * chosen.repeats)]
             least, median, high = np.percentile(holds, [0, 50, 90]) * 1e6
-            print(f"{name:26}{least:8.0f}{median:8.0f}{high:8.0f}")
+            print(f"{name:26}{least:8.0f}{median:8.0f}{high:8.0f}{1e6 * np.median(alone):17.0f}")
     return 0
 
 
