@@ -32,6 +32,14 @@ void write_ids(ByteWriter& out, const Ids& ids) {
   out.align(8);
 }
 
+template <class T>
+void write_each(ByteWriter& out, std::span<const RecordFields> rows, T RecordFields::*member) {
+  std::vector<T> values;
+  values.reserve(rows.size());
+  for (const RecordFields& row : rows) values.push_back(row.*member);
+  out.bytes(std::as_bytes(std::span(values)));
+}
+
 void write_scopes(ByteWriter& out, std::span<const RecordFields> fields) {
   const auto [names, numbers] = ScopeTable::of(fields);
   out.u32(static_cast<uint32_t>(names.size()));
@@ -58,10 +66,10 @@ void write_body(ByteWriter& out, const PutOperation& put) {
   out.u32(static_cast<uint32_t>(put.ids.size()));
   out.u8(static_cast<uint8_t>(put.ids.kind));
   write_zeros(out, 3);
-  for (const RecordFields& row : put.fields) out.u64(row.rid);
-  for (const RecordFields& row : put.fields) out.i64(row.created_us);
-  for (const RecordFields& row : put.fields) out.i64(row.updated_us);
-  for (const RecordFields& row : put.fields) write_array(out, row.content_hash);
+  write_each(out, put.fields, &RecordFields::rid);
+  write_each(out, put.fields, &RecordFields::created_us);
+  write_each(out, put.fields, &RecordFields::updated_us);
+  write_each(out, put.fields, &RecordFields::content_hash);
   write_ids(out, put.ids);
   write_scopes(out, put.fields);
   out.bytes(std::as_bytes(put.fates));
