@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <stdexcept>
 
 #include "segment/record_segment.h"
 
@@ -22,10 +23,17 @@ py::bytes Block::read(uint64_t offset, uint64_t size) const {
   return copy;
 }
 
+void Block::refuse(const std::string& found) const {
+  if (ref.segment == nullptr) throw std::invalid_argument(found);
+  refuse_block(*ref.segment, ref.bytes, found);
+}
+
 void bind_block(py::module_& m) {
   py::class_<Block>(m, "Block", "The sealed bytes of some records' columns, where they are kept.")
       .def("read", &Block::read, "offset"_a = 0, "size"_a = std::numeric_limits<uint64_t>::max(),
            "A copy of them, or of a piece of them. CorruptionError if they cannot be read any more.")
+      .def("refuse", &Block::refuse, "found"_a,
+           "Raises CorruptionError, with the place; ValueError for one of the head.")
       .def_property_readonly("key", [](const Block& self) { return self.ref.key; })
       .def_property_readonly("rows", [](const Block& self) { return self.ref.block_rows; });
 }

@@ -7,8 +7,8 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   lamina::bind_errors(m);
   lamina::bind_build_info(m);
   lamina::bind_index(m);
-  lamina::bind_write_op(m);
   lamina::bind_snapshot(m);
+  lamina::bind_write_op(m);
   lamina::bind_store(m);
 #ifdef LAMINA_TESTING
   lamina::bind_testing(m);

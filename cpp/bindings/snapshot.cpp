@@ -22,21 +22,7 @@ namespace {
 
 using namespace py::literals;
 
-using Refs = py::array_t<uint64_t, py::array::c_style>;
-constexpr uint64_t kNoRef = std::numeric_limits<uint64_t>::max();
-
 uint64_t to_ref(RecordRef where) { return where.found() ? uint64_t{where.part} << 32 | where.row : kNoRef; }
-
-// Refs come from outside: IndexError for one that no record of this view can have.
-RecordRef from_ref(const RecordView& view, uint64_t ref) {
-  const RecordRef where{static_cast<uint32_t>(ref >> 32), static_cast<uint32_t>(ref)};
-  const size_t parts = view.parts.size();
-  const uint32_t rows = where.part < parts                 ? (*view.parts[where.part].segment)->rows()
-                        : where.part == parts && view.head ? view.head_rows
-                                                           : 0;
-  if (where.row >= rows) throw std::out_of_range("a ref of another snapshot, or of no record: " + std::to_string(ref));
-  return where;
-}
 
 std::vector<RecordRef> from_refs(const RecordView& view, const Refs& refs) {
   std::vector<RecordRef> all;
@@ -276,7 +262,7 @@ py::list blocks_at(const PythonSnapshot& self, const Refs& refs) {
     for (const size_t i : order) {
       const RecordRef where = all[i];
       if (needed.empty() || where.part != first.part || where.row - first.row >= needed.back().ref.block_rows) {
-        needed.push_back({records.block_at(where, self.open->codec), {}, {}});
+        needed.push_back({records.unchecked_at(where), {}, {}});
         first = {where.part, where.row - needed.back().ref.row};
       }
       needed.back().rows.push_back(where.row - first.row);
@@ -314,6 +300,16 @@ void bind_collection(py::module_& m) {
 }
 
 }  // namespace
+
+RecordRef from_ref(const RecordView& view, uint64_t ref) {
+  const RecordRef where{static_cast<uint32_t>(ref >> 32), static_cast<uint32_t>(ref)};
+  const size_t parts = view.parts.size();
+  const uint32_t rows = where.part < parts                 ? (*view.parts[where.part].segment)->rows()
+                        : where.part == parts && view.head ? view.head_rows
+                                                           : 0;
+  if (where.row >= rows) throw std::out_of_range("a ref of another snapshot, or of no record: " + std::to_string(ref));
+  return where;
+}
 
 void bind_snapshot(py::module_& m) {
   m.attr("NO_REF") = kNoRef;
@@ -355,7 +351,7 @@ A *ref* (uint64) names a record of this snapshot, and of no other; NO_REF stands
       .def("vectors_at", &vectors_at, "refs"_a,
            "(n, dim) float32 or packed uint8, zero where the record has none, and which ones have one.")
       .def("blocks_at", &blocks_at, "refs"_a,
-           "Each block that is needed, once: (block, rows in it, positions in `refs`). Checked by the codec.")
+           "Each block that is needed, once: (block, rows in it, positions in `refs`). Not checked by the codec.")
       .def("warm", [](const PythonSnapshot& self) { warm(self); });
   bind_filter(m, snapshot);
   bind_collection(m);

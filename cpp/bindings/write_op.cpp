@@ -42,6 +42,14 @@ std::vector<Provenance> copy_provenance(const PythonWriteOp::OriginArrays& origi
   return provenance;
 }
 
+std::vector<RecordRef> copy_refs(const PythonSnapshot& snapshot, const Refs& refs, size_t rows) {
+  if (static_cast<size_t>(refs.size()) != rows) throw std::invalid_argument("found: a ref a row");
+  std::vector<RecordRef> found;
+  found.reserve(rows);
+  for (const uint64_t ref : span_of(refs)) found.push_back(from_ref(*snapshot.snapshot->records, ref));
+  return found;
+}
+
 std::vector<VectorFate> copy_fates(const std::optional<PythonWriteOp::Uint8Array>& given, size_t rows, bool vectors) {
   if (!given) return std::vector<VectorFate>(rows, vectors ? VectorFate::kGiven : VectorFate::kNone);
   if (static_cast<size_t>(given->size()) != rows) throw std::invalid_argument("fates: one a row");
@@ -76,6 +84,7 @@ PythonWriteOp::PythonWriteOp(Arguments arguments)
   given_ = ids_.size();
   if (verb_ == Verb::kBackfill) return;
   if (arguments_.origin) provenance_ = copy_provenance(*arguments_.origin);
+  if (const auto& found = arguments_.found) found_ = copy_refs(found->first, found->second, ids_.size());
   fates_ = copy_fates(arguments_.fates, ids_.size(), !arguments_.vectors.is_none());
   given_ = static_cast<size_t>(std::ranges::count(fates_, VectorFate::kGiven));
 }
@@ -101,6 +110,7 @@ WriteOp PythonWriteOp::resolve(const CollectionSpec& spec) const {
   if (const auto& origin = arguments_.origin) {
     op.origin = Origin{span_of(std::get<0>(*origin)), span_of(std::get<1>(*origin)), provenance_};
   }
+  if (arguments_.found) op.found = {arguments_.found->first.snapshot->records, found_};
   if (!arguments_.vectors.is_none()) {
     const VectorRows rows = vectors_of(arguments_.vectors, spec.vectors.metric);
     check_vectors(rows, spec.vectors);
@@ -121,21 +131,22 @@ void bind_write_op(py::module_& m) {
   m.attr("FATE_NONE") = static_cast<int>(VectorFate::kNone);
   py::class_<PythonWriteOp>(
       m, "WriteOp", "One operation of Store.write. Holds its buffers; they must not change before write() returns.")
-      .def(
-          py::init([](std::string collection, std::string verb, py::object ids, py::bytes columns,
-                      std::optional<PythonWriteOp::Uint8Array> content_hash,
-                      std::optional<PythonWriteOp::Uint8Array> fates, py::object vectors, py::bytes fingerprint,
-                      std::string scope, std::optional<uint64_t> if_version,
-                      std::optional<std::pair<std::string, std::string>> settings,
-                      std::optional<PythonWriteOp::OriginArrays> origin) {
-            return PythonWriteOp({std::move(collection), std::move(verb), std::move(ids), std::move(columns),
-                                  std::move(content_hash), std::move(fates), std::move(vectors), std::move(fingerprint),
-                                  std::move(scope), if_version, std::move(settings), std::move(origin)});
-          }),
-          "collection"_a, "verb"_a, "ids"_a = py::tuple(), py::kw_only(), "columns"_a = py::bytes(),
-          "content_hash"_a = py::none(), "fates"_a = py::none(), "vectors"_a = py::none(),
-          "fingerprint"_a = py::bytes(), "scope"_a = "", "if_version"_a = py::none(), "settings"_a = py::none(),
-          "origin"_a = py::none());
+      .def(py::init([](std::string collection, std::string verb, py::object ids, py::bytes columns,
+                       std::optional<PythonWriteOp::Uint8Array> content_hash,
+                       std::optional<PythonWriteOp::Uint8Array> fates, py::object vectors, py::bytes fingerprint,
+                       std::string scope, std::optional<uint64_t> if_version,
+                       std::optional<std::pair<std::string, std::string>> settings,
+                       std::optional<PythonWriteOp::OriginArrays> origin,
+                       std::optional<std::pair<PythonSnapshot, Refs>> found) {
+             return PythonWriteOp({std::move(collection), std::move(verb), std::move(ids), std::move(columns),
+                                   std::move(content_hash), std::move(fates), std::move(vectors),
+                                   std::move(fingerprint), std::move(scope), if_version, std::move(settings),
+                                   std::move(origin), std::move(found)});
+           }),
+           "collection"_a, "verb"_a, "ids"_a = py::tuple(), py::kw_only(), "columns"_a = py::bytes(),
+           "content_hash"_a = py::none(), "fates"_a = py::none(), "vectors"_a = py::none(),
+           "fingerprint"_a = py::bytes(), "scope"_a = "", "if_version"_a = py::none(), "settings"_a = py::none(),
+           "origin"_a = py::none(), "found"_a = py::none());
 }
 
 }  // namespace lamina

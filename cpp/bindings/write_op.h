@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "bindings/ids.h"
+#include "bindings/snapshot.h"
 #include "store/store.h"
 
 namespace lamina {
@@ -30,6 +31,7 @@ class PythonWriteOp {
     std::optional<uint64_t> if_version;
     std::optional<std::pair<std::string, std::string>> settings;  // from, to
     std::optional<OriginArrays> origin;                           // created_us, updated_us, made_from, embedded_us
+    std::optional<std::pair<PythonSnapshot, Refs>> found;
   };
 
   explicit PythonWriteOp(Arguments arguments);
@@ -49,6 +51,7 @@ class PythonWriteOp {
   std::vector<ContentHash> content_hash_;
   std::vector<VectorFate> fates_;
   std::vector<Provenance> provenance_;  // of the origin
+  std::vector<RecordRef> found_;
   size_t given_ = 0;
 };
 

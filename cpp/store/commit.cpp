@@ -116,7 +116,9 @@ void Writer::append(Request& request, std::vector<CollectionState*>& touched) {
   const auto log = [&] { ledger_->append(now, operations); };
   makes_room(request.operations) ? with_reserve(log) : log();
   try {
-    for (size_t i = 0; i < operations.size(); ++i) apply(transaction.collection(i), operations[i], 0);
+    for (size_t i = 0; i < operations.size(); ++i) {
+      apply(transaction.collection(i), operations[i], transaction.found(i), 0);
+    }
   } catch (const CorruptionError&) {  // a file has failed since it was looked at
     take_back(transaction, touched);
     throw;

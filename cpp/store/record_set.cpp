@@ -64,25 +64,34 @@ SealedRecords::SealedRecords(std::shared_ptr<const RecordSegment> segment)
       first_key_(reserve_block_keys(segment_->block_count())),
       checked_(new std::atomic<bool>[segment_->block_count()]()) {}
 
+void refuse_block(const RecordSegment& segment, Bytes block, const std::string& found) {
+  const Section& columns = *segment.file().find(section_name("COLS"));
+  const auto offset = static_cast<uint64_t>(block.data() - segment.file().bytes(columns).data());
+  segment.file().corrupt(columns, offset, "a whole block of columns", found);
+}
+
 BlockRef SealedRecords::block(uint32_t number) const {
   const RecordSegment::Block block = segment_->block(number);
   return {first_key_ + number, block.bytes, block.rows, 0, segment_.get(), nullptr};
 }
 
-BlockRef SealedRecords::block_at(uint32_t row, const RecordCodec& codec) const {
+BlockRef SealedRecords::unchecked_at(uint32_t row) const {
   const RecordSegment::Block block = segment_->block(segment_->block_of(row));
-  std::atomic<bool>& checked = checked_[block.number];
+  return {first_key_ + block.number, block.bytes, block.rows, row - block.first_row, segment_.get(), nullptr};
+}
+
+BlockRef SealedRecords::block_at(uint32_t row, const RecordCodec& codec) const {
+  const BlockRef block = unchecked_at(row);
+  std::atomic<bool>& checked = checked_[block.key - first_key_];
   if (!checked.load(std::memory_order_acquire)) {
     try {
-      codec.check(block.bytes, block.rows);
+      codec.check(block.bytes, block.block_rows);
     } catch (const std::invalid_argument& wrong) {
-      const Section& columns = *segment_->file().find(section_name("COLS"));
-      const auto offset = static_cast<uint64_t>(block.bytes.data() - segment_->file().bytes(columns).data());
-      segment_->file().corrupt(columns, offset, "a whole block of columns", wrong.what());
+      refuse_block(*segment_, block.bytes, wrong.what());
     }
     checked.store(true, std::memory_order_release);
   }
-  return {first_key_ + block.number, block.bytes, block.rows, row - block.first_row, segment_.get(), nullptr};
+  return block;
 }
 
 RecordRef RecordView::find(Id id) const {
@@ -166,8 +175,13 @@ std::vector<RecordFields> RecordView::fields_of(std::span<const RecordRef> all) 
 }
 
 BlockRef RecordView::block_at(RecordRef where, const RecordCodec& codec) const {
+  if (where.part != parts.size()) parts[where.part].segment->block_at(where.row, codec);
+  return unchecked_at(where);
+}
+
+BlockRef RecordView::unchecked_at(RecordRef where) const {
   const bool in_head = where.part == parts.size();
-  BlockRef block = in_head ? head->block_at(where.row) : parts[where.part].segment->block_at(where.row, codec);
+  BlockRef block = in_head ? head->block_at(where.row) : parts[where.part].segment->unchecked_at(where.row);
   if (in_head) {
     block.owner = head;
   } else {
@@ -205,11 +219,11 @@ uint64_t count_live(const RecordView& view) {
   return live;
 }
 
-// Marks the live rows of these rids dead in `view`; returns how many there were.
-size_t mark_dead(RecordView& view, std::span<const uint64_t> rids) {
+// Marks live rows dead in `view`; returns how many there were.
+size_t mark_dead(RecordView& view, std::span<const RecordRef> rows) {
   std::vector<std::vector<uint32_t>> dead(view.parts.size() + 1);
   size_t count = 0;
-  for (const RecordRef where : view.find_all_rids(rids)) {
+  for (const RecordRef where : rows) {
     if (!where.found()) continue;
     dead[where.part].push_back(where.row);
     ++count;
@@ -273,11 +287,16 @@ RecordSet::~RecordSet() = default;
 std::shared_ptr<const RecordView> RecordSet::view() const { return state_->view.load(); }
 
 void RecordSet::put(NewRecords records) {
-  RecordView next = *view();
-  std::vector<uint64_t> rids;
-  rids.reserve(records.fields.size());
-  for (const RecordFields& fields : records.fields) rids.push_back(fields.rid);
-  mark_dead(next, rids);
+  const auto current = view();
+  RecordView next = *current;
+  if (records.found.view == current) {
+    mark_dead(next, records.found.refs);
+  } else {
+    std::vector<uint64_t> rids;
+    rids.reserve(records.fields.size());
+    for (const RecordFields& fields : records.fields) rids.push_back(fields.rid);
+    mark_dead(next, next.find_all_rids(rids));
+  }
   if (!state_->head) {
     state_->head = std::make_shared<RecordHead>(next.id_kind);
     next.head = state_->head;
@@ -291,7 +310,7 @@ void RecordSet::put(NewRecords records) {
 
 size_t RecordSet::erase(std::span<const uint64_t> rids) {
   RecordView next = *view();
-  const size_t erased = mark_dead(next, rids);
+  const size_t erased = mark_dead(next, next.find_all_rids(rids));
   if (erased == 0) return 0;
   next.live = count_live(next);
   state_->publish(std::move(next));

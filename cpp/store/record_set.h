@@ -40,16 +40,19 @@ struct BlockRef {
 // The first of `count` names for blocks that no other block of this process has.
 uint64_t reserve_block_keys(uint64_t count);
 
+// Says that a block of a segment is damaged, and where: CorruptionError.
+[[noreturn]] void refuse_block(const RecordSegment& segment, Bytes block, const std::string& found);
+
 // A record segment as this process uses it: which of its blocks the codec has found whole, and their names.
 class SealedRecords {
  public:
   explicit SealedRecords(std::shared_ptr<const RecordSegment> segment);
   const RecordSegment& operator*() const { return *segment_; }
   const RecordSegment* operator->() const { return segment_.get(); }
-  // The block that holds the row, checked; without an owner: this object itself.
-  BlockRef block_at(uint32_t row, const RecordCodec& codec) const;
-  // The same of a block by its number, which the codec has not checked: for who decodes it with as much care.
-  BlockRef block(uint32_t number) const;
+  // The block that holds the row; without an owner: this object itself.
+  BlockRef block_at(uint32_t row, const RecordCodec& codec) const;  // checked
+  BlockRef unchecked_at(uint32_t row) const;
+  BlockRef block(uint32_t number) const;       // not checked either
   uint64_t key() const { return first_key_; }  // names the segment, as BlockRef::key a block
 
  private:
@@ -79,8 +82,15 @@ struct RecordView {
   RecordFields fields_at(RecordRef where) const;
   std::vector<RecordFields> fields_of(std::span<const RecordRef> all) const;  // none found: all zero
   BlockRef block_at(RecordRef where, const RecordCodec& codec) const;         // checked by the codec before first use
+  BlockRef unchecked_at(RecordRef where) const;  // for who decodes it with as much care, and calls refuse_block()
   // Up to `limit` live rows, in part and row order, that follow `after` (none: from the start).
   std::vector<RecordRef> scan(std::optional<RecordRef> after, size_t limit) const;
+};
+
+// Where the records of some rows are, or that there are none: in one view, and of no use once there is a newer one.
+struct FoundRecords {
+  std::shared_ptr<const RecordView> view;  // null: nobody has looked
+  std::span<const RecordRef> refs;         // one a row
 };
 
 // Rows of one write, with their rids already given.
@@ -88,6 +98,7 @@ struct NewRecords {
   Ids ids;
   std::span<const RecordFields> fields;  // one a row; scope included
   std::vector<std::byte> columns;        // one sealed block of ids.size() rows
+  FoundRecords found;                    // of their rids
 };
 
 class RecordSet {

@@ -21,8 +21,8 @@ void for_each_row(const PutOperation& operation, Fn&& fn) {
   }
 }
 
-NewRecords new_records(const PutOperation& operation) {
-  return {operation.ids, operation.fields, {operation.columns.begin(), operation.columns.end()}};
+NewRecords new_records(const PutOperation& operation, const FoundRecords& found) {
+  return {operation.ids, operation.fields, {operation.columns.begin(), operation.columns.end()}, found};
 }
 
 bool has_nothing(const PutOperation& operation, size_t row) {
@@ -153,7 +153,7 @@ void Replay::put(const PutOperation& operation, const LogFrame& frame) {
   if (operation.ids.kind != collection_.spec->id_kind) damaged(frame, "the collection's kind of id", "the other");
   if (!operation.provenance.empty()) check_vectors(operation, collection_.served(), frame);
   check_rows(operation, frame);
-  collection_.records->put(new_records(operation));
+  collection_.records->put(new_records(operation, {}));
   for_each_row(operation, [&](size_t row, size_t given) {
     const uint64_t rid = operation.fields[row].rid;
     collection_.next_rid = std::max(collection_.next_rid, rid + 1);
@@ -212,7 +212,7 @@ void Replay::damaged(const LogFrame& frame, std::string expected, std::string fo
 
 }  // namespace
 
-void apply(CollectionState& collection, const Operation& operation, int threads) {
+void apply(CollectionState& collection, const Operation& operation, const FoundRecords& found, int threads) {
   if (const auto* gone = std::get_if<DeleteOperation>(&operation)) {
     for (const auto& generation : collection.vectors) generation->erase(gone->rids);
     collection.records->erase(gone->rids);
@@ -229,7 +229,7 @@ void apply(CollectionState& collection, const Operation& operation, int threads)
   const auto& put = std::get<PutOperation>(operation);
   collection.decide_id_kind(put.ids.kind);
   put_vectors(collection, put, threads);
-  collection.records->put(new_records(put));
+  collection.records->put(new_records(put, found));
   for (const RecordFields& fields : put.fields) collection.next_rid = std::max(collection.next_rid, fields.rid + 1);
 }
 

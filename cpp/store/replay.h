@@ -10,8 +10,9 @@
 
 namespace lamina {
 
-// One operation of a write that was checked when it was made. A failure (memory) leaves the sets half done.
-void apply(CollectionState& collection, const Operation& operation, int threads);
+// One operation of a write that was checked when it was made. `found`: what its rids had before, if it is a put. A
+// failure (memory) leaves the sets half done.
+void apply(CollectionState& collection, const Operation& operation, const FoundRecords& found, int threads);
 
 // Whether `frames` go on from a state of this version: versions ascend, and behind the state's none is missing. One is
 // when a structural change has taken it, that is, when there is a newer root.

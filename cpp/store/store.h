@@ -135,6 +135,7 @@ struct WriteOp {
   std::optional<uint64_t> if_version;         // the collection's version must still be this: ConflictError
   std::optional<SettingsChange> settings;     // puts: ConflictError if the settings are no longer `from`
   std::optional<Origin> origin;               // puts
+  FoundRecords found;                         // puts: of their ids, if the caller has looked
 };
 
 struct WriteResult {

@@ -93,6 +93,7 @@ void check_operations(std::span<const WriteOp> operations, const RecordCodec& co
 }
 
 struct Transaction::Memory {
+  std::vector<RecordRef> found;
   std::vector<RecordFields> fields;
   std::vector<Provenance> provenance;
   std::vector<uint64_t> rids;
@@ -117,11 +118,16 @@ class Transaction::Rids {
         settings(state.spec->settings),
         view_(state.records->view()) {}
 
-  // What these were before the transaction, as find() and untouched() want to know.
-  std::vector<Stored> stored(const Ids& ids) const {
-    std::vector<Stored> stored(ids.size());
-    if (cleared_) return stored;
-    const std::vector<RecordRef> found = view_->find_all(ids);
+  // Where the records of an operation were before the transaction.
+  std::vector<RecordRef> find_all(const WriteOp& op) const {
+    if (cleared_) return std::vector<RecordRef>(op.ids.size());
+    if (op.found.view == view_) return {op.found.refs.begin(), op.found.refs.end()};
+    return view_->find_all(op.ids);
+  }
+  FoundRecords found(std::span<const RecordRef> refs) const { return {view_, refs}; }
+  // What they were, as find() and untouched() want to know.
+  std::vector<Stored> stored(std::span<const RecordRef> found) const {
+    std::vector<Stored> stored(found.size());
     const std::vector<RecordFields> fields = view_->fields_of(found);
     for (size_t i = 0; i < found.size(); ++i) {
       if (found[i].found()) stored[i] = fields[i];
@@ -233,7 +239,8 @@ void Transaction::put(const WriteOp& op, Rids& rids) {
   if (given != 0) check_finite(op, rids.collection.spec->vectors, given);
   Memory& memory = memory_.emplace_back();
   WriteResult& result = results_.back();
-  const std::vector<Rids::Stored> stored = rids.stored(op.ids);
+  memory.found = rids.find_all(op);
+  const std::vector<Rids::Stored> stored = rids.stored(memory.found);
   memory.fields.reserve(op.ids.size());
   for (size_t row = 0; row < op.ids.size(); ++row) {
     const Id id = op.ids.at(row);
@@ -270,7 +277,7 @@ void Transaction::put(const WriteOp& op, Rids& rids) {
   put.fields = memory.fields;
   put.fates = op.fates;
   put.columns = op.columns;
-  append(rids.collection, put);
+  append(rids.collection, put, rids.found(memory.found));
 }
 
 // Only what is still to be had: a record that went, or wants another vector by now, is left out.
@@ -283,7 +290,7 @@ void Transaction::backfill(const WriteOp& op, Rids& rids) {
   Memory& memory = memory_.emplace_back();
   const auto served = collection.served_vectors().view();
   const size_t row_bytes = spec.given_bytes();
-  const std::vector<Rids::Stored> stored = rids.stored(op.ids);
+  const std::vector<Rids::Stored> stored = rids.stored(rids.find_all(op));
   for (size_t row = 0; row < op.ids.size(); ++row) {
     const Rids::Stored& record = stored[row];
     if (!rids.is_untouched(op.ids.at(row), record) || basis_of(*record, *served) != op.content_hash[row]) continue;
@@ -300,7 +307,7 @@ void Transaction::backfill(const WriteOp& op, Rids& rids) {
 
 void Transaction::erase(const WriteOp& op, Rids& rids) {
   Memory& memory = memory_.emplace_back();
-  const std::vector<Rids::Stored> stored = rids.stored(op.ids);
+  const std::vector<Rids::Stored> stored = rids.stored(rids.find_all(op));
   for (size_t row = 0; row < op.ids.size(); ++row) {
     const auto known = rids.find(op.ids.at(row), stored[row]);
     if (!known) continue;
@@ -321,8 +328,9 @@ void Transaction::append_delete(CollectionState& collection, Memory& memory) {
   if (!memory.rids.empty()) append(collection, DeleteOperation{collection.id, memory.rids});
 }
 
-void Transaction::append(CollectionState& collection, Operation operation) {
+void Transaction::append(CollectionState& collection, Operation operation, FoundRecords found) {
   operations_.push_back(std::move(operation));
+  found_.push_back(std::move(found));
   collections_.push_back(&collection);
 }
 

@@ -28,6 +28,8 @@ class Transaction {
   // None: nothing would change.
   std::span<const Operation> operations() const { return operations_; }
   CollectionState& collection(size_t operation) const { return *collections_[operation]; }
+  // The records that a put replaces.
+  const FoundRecords& found(size_t operation) const { return found_[operation]; }
   std::vector<WriteResult> results() const { return results_; }
 
  private:
@@ -39,7 +41,7 @@ class Transaction {
   void backfill(const WriteOp& op, Rids& rids);
   void erase(const WriteOp& op, Rids& rids);
   void clear(Rids& rids);
-  void append(CollectionState& collection, Operation operation);
+  void append(CollectionState& collection, Operation operation, FoundRecords found = {});
   void append_delete(CollectionState& collection, Memory& memory);
 
   const uint64_t version_;
@@ -48,6 +50,7 @@ class Transaction {
   std::list<Memory> memory_;  // one an operation
   std::vector<Operation> operations_;
   std::vector<CollectionState*> collections_;  // one an operation
+  std::vector<FoundRecords> found_;            // one an operation
   std::vector<WriteResult> results_;
 };
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +100,7 @@ class WriteOp:
         # puts, in place of now and the content: created_us, updated_us (n,) int64; made_from (g, 16), zero: no content;
         # embedded_us (g,) int64
         origin: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]] | None = None,
+        found: tuple[Snapshot, NDArray[np.uint64]] | None = None,  # puts: refs of the ids, spares looking if it is newest
     ) -> None: ...
 
 FATE_GIVEN: int  # 0: the vector stands in `vectors`
@@ -262,7 +263,7 @@ class Snapshot:
     def vectors_at(self, refs: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """(n, dim) float32 (or packed uint8), zero where the record has none, and which ones have one."""
     def blocks_at(self, refs: NDArray[np.uint64]) -> list[tuple[Block, NDArray[np.uint32], NDArray[np.int64]]]:
-        """Each block that is needed once: (block, rows in it, positions in `refs`). Checked by the codec."""
+        """Each block that is needed once: (block, rows in it, positions in `refs`). Not checked by the codec."""
     def warm(self) -> None:
         """Verifies and faults in what a search touches."""
     def parts(self) -> list[tuple[int, int, bool]]:
@@ -285,6 +286,8 @@ class Block:
     rows: int
     def read(self, offset: int = 0, size: int = ...) -> bytes:
         """A copy of them, or of a piece of them. CorruptionError if they cannot be read any more."""
+    def refuse(self, found: str) -> NoReturn:
+        """They cannot be decoded: CorruptionError, with the place; ValueError for a block of the head."""
 
 class FailingRows:
     """The rows of one part that fail a filter."""

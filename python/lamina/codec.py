@@ -64,15 +64,22 @@ def decode_metadata(block: Any) -> pa.RecordBatch:
 
 
 def read_metadata(block: _core.Block, names: Sequence[str] | None = None) -> pa.RecordBatch:
-    """The metadata of a block that is kept, or these of its columns; no content is read. ValueError as above."""
-    rows, size, _, _ = _head_of(block)
-    return _from_ipc(block.read(HEADER.size, size), rows, names=names)
+    """The metadata of a block that is kept, or these of its columns; no content is read. CorruptionError, or ValueError
+    as above for one that is not sealed yet."""
+    try:
+        rows, size, _, _ = _head_of(block)
+        return _from_ipc(block.read(HEADER.size, size), rows, names=names)
+    except ValueError as error:
+        block.refuse(str(error))
 
 
 def read_content(block: _core.Block) -> pa.Array | None:
-    """The content of a block that is kept; None where no record has any. No metadata are read. ValueError as above."""
-    rows, size, packed_size, raw_size = _head_of(block)
-    return _content(block.read(HEADER.size + size, packed_size), raw_size, rows) if packed_size else None
+    """The content of a block that is kept; None where no record has any. No metadata are read. Raises as above."""
+    try:
+        rows, size, packed_size, raw_size = _head_of(block)
+        return _content(block.read(HEADER.size + size, packed_size), raw_size, rows) if packed_size else None
+    except ValueError as error:
+        block.refuse(str(error))
 
 
 def decode_content(block: Any) -> pa.Array:

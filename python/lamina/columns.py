@@ -8,7 +8,7 @@ that is absent and a key that is None are the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -190,15 +190,20 @@ def select(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
     return batch.select(found) if found else no_columns(batch.num_rows)
 
 
-def pick(batches: Sequence[pa.RecordBatch], rows: NDArray[np.int64]) -> pa.RecordBatch:
-    """These rows of all batches, which are counted through, in the schema that holds them all."""
+def pick(
+    batches: Sequence[pa.RecordBatch], rows: NDArray[np.int64], names: Container[str] | None = None
+) -> pa.RecordBatch:
+    """These rows of all batches, which are counted through, in the schema that holds them all; of these columns."""
     schema = pa.schema([])
     for batch in batches:
         schema = merge_schemas(schema, batch.schema)
-    if not len(schema):
+    wanted = [name for name in schema.names if names is None or name in names]
+    if not wanted:
         return no_columns(len(rows))
-    table = pa.Table.from_batches([conform(batch, schema) for batch in batches]).take(pa.array(rows))
-    return _batch({name: pa.concat_arrays(table.column(name).chunks) for name in schema.names}, len(rows))
+    if not all(batch.schema.equals(schema) for batch in batches):
+        schema = pa.schema([schema.field(name) for name in wanted])
+    table = pa.Table.from_batches([conform(batch, schema) for batch in batches]).select(wanted).take(pa.array(rows))
+    return _batch({name: pa.concat_arrays(table.column(name).chunks) for name in wanted}, len(rows))
 
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:

@@ -137,14 +137,8 @@ class PartTable(Table):
             self._kept.keep((self._key, name, array.type), array, array.nbytes)
 
     def _batches(self, names: list[str]) -> Iterator[pa.RecordBatch]:
-        row = self._first
         for block in self._core.blocks(self._part, self._first):
-            try:
-                yield codec.read_metadata(block, names)
-            except ValueError:
-                self._core.blocks_at(self._refs()[row - self._first :][:1])  # CorruptionError, with the place
-                raise
-            row += block.rows
+            yield codec.read_metadata(block, names)
 
     def _load_own(self, name: str) -> None:
         if name == "_id":

@@ -23,7 +23,8 @@ __all__ = ["BlockCache", "Record", "Records"]
 FIELDS = ("vectors", "metadata", "content")
 COLUMN = "metadata."  # before the name of one
 Place = tuple["_core.Block", NDArray[np.uint32], NDArray[np.int64]]  # a block, rows in it, and where they are to go
-SPARSE = 256  # rows of a block for each that is wanted, from which on it is not looked at as a whole
+NONE = pa.nulls(0, pa.large_string())  # kept for a block without content
+ALONE = 4096  # rows of a block that cost as much to look at, with others, as to take some of it by itself
 
 
 class Record(NamedTuple):
@@ -158,10 +159,10 @@ class BlockCache:
         self._content: Recent[int, pa.Array] = Recent(content_bytes)
 
     def metadata(self, block: _core.Block, names: Sequence[str] | None = None) -> pa.RecordBatch:
-        """The metadata of a block, or these columns of it, which alone are then decoded."""
+        """The metadata of a block, or at least these columns of it, which alone may be decoded."""
         known = self._metadata.find(block.key)
         if known is not None:
-            return known if names is None else columns.select(known, names)
+            return known
         if names is not None:
             return codec.read_metadata(block, names)
         known = codec.read_metadata(block)
@@ -170,10 +171,11 @@ class BlockCache:
     def content(self, block: _core.Block) -> pa.Array | None:
         """The content of a block; None where no record has any."""
         known = self._content.find(block.key)
-        if known is not None:
-            return known
-        found = codec.read_content(block)
-        return None if found is None else self._content.keep(block.key, found, found.nbytes)
+        if known is None:
+            found = codec.read_content(block)
+            known = NONE if found is None else found
+            self._content.keep(block.key, known, max(known.nbytes, 64))
+        return known if len(known) else None
 
 
 def metadata_at(
@@ -192,17 +194,17 @@ def metadata_in(found: Sequence[Place], cache: BlockCache, names: Sequence[str] 
     """`metadata_at` of what `blocks_at` has found."""
     if not found:
         return columns.no_columns(0)
-    blocks = [cache.metadata(block, names) for block, _, _ in found]
-    chosen = [rows for _, rows, _ in found]
-    wanted = sum(map(len, chosen))
-    if sum(block.num_rows for block in blocks) > SPARSE * wanted:  # one row here and there
-        blocks = [columns.take(block, pa.array(rows)) for block, rows in zip(blocks, chosen, strict=True)]
-        chosen = [np.arange(len(rows), dtype=np.uint32) for rows in chosen]
-    places, first = np.empty(wanted, np.int64), 0
-    for block, rows, (_, _, positions) in zip(blocks, chosen, found, strict=True):
+    blocks, first = [], 0
+    places = np.empty(sum(len(rows) for _, rows, _ in found), np.int64)
+    for block, rows, positions in found:
+        batch = cache.metadata(block, names)
+        if batch.num_rows > ALONE + 8 * len(rows):
+            batch = batch if names is None else columns.select(batch, names)
+            batch, rows = columns.take(batch, pa.array(rows)), np.arange(len(rows), dtype=np.uint32)
+        blocks.append(batch)
         places[positions] = first + rows.astype(np.int64)
-        first += block.num_rows
-    return columns.pick(blocks, places)
+        first += batch.num_rows
+    return columns.pick(blocks, places, names)
 
 
 def content_in(found: Sequence[Place], cache: BlockCache) -> pa.Array:

@@ -111,6 +111,7 @@ class Put:
     scope: str = ""  # who writes the records: "" for plain writes
     canary: str = ""  # to be kept, if the collection keeps none
     origin: Origin | None = None  # None: of now, the vectors of these contents
+    found: tuple[_core.Snapshot, NDArray[np.uint64]] | None = None  # where the records were last seen
 
     def by(self, target: Target) -> Put:
         """The same for a collection that another model is served in by now."""
@@ -137,6 +138,7 @@ class Put:
             if_version=if_version,
             settings=settings,
             origin=self.origin,
+            found=self.found,
         )
 
 
@@ -159,7 +161,8 @@ class Update:
 
     def merged(self, base: Base) -> Put:
         """The whole records that come of it. NotFoundError, and what the embedder raises."""
-        rows = base.rows(self.ids)
+        replaced = [] if self.metadata is None else self.metadata.schema.names
+        rows = base.rows(self.ids, [name for name in replaced if name not in self.partly])
         metadata = rows.metadata if self.metadata is None else _merge(rows.metadata, self.metadata, self.partly)
         content, hashes, vectors = rows.content, None, self.vectors
         fates = np.full(len(self.ids), _core.FATE_KEPT if vectors is None else _core.FATE_GIVEN, np.uint8)
@@ -169,7 +172,7 @@ class Update:
                 changed = np.flatnonzero(_differ(rows.content, content) & hashes.any(axis=1))
                 fates[changed] = _core.FATE_GIVEN
                 vectors = self._embed(content, hashes, changed)
-        return Put("update", self.ids, metadata, content, hashes, fates, vectors, self.model)
+        return Put("update", self.ids, metadata, content, hashes, fates, vectors, self.model, found=rows.found)
 
     def _embed(self, content: pa.Array, hashes: NDArray[np.uint8], rows: NDArray[np.int64]) -> Any:
         keys = [hashes[row].tobytes() for row in rows]

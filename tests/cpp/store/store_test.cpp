@@ -215,6 +215,39 @@ TEST_F(StoreTest, RowsFromElsewhereBringTheirTimesAndWhatTheirVectorsWereMadeOf)
   expect_origin();
 }
 
+// Places in an older view are not those of the newest: a write that trusted them would leave two rows of an id.
+TEST_F(StoreTest, WhereRecordsWereIsOfUseUntilTheyMove) {
+  upsert(*store, batch_of(1, 0, 50));
+  store->seal();
+  upsert(*store, batch_of(2, 0, 10));
+  const std::vector<int64_t> ids = {3, 8, 20, 40};
+  const auto write_at = [&](const std::shared_ptr<const Snapshot>& seen, int batch, int ops = 1) {
+    Rows rows;
+    for (const int64_t id : ids) rows.merge(batch_of(batch, id, 1));
+    const Op op(Verb::kUpdate, rows);
+    WriteOp raw = op.get();
+    const std::vector<RecordRef> refs = seen->records->find_all(raw.ids);
+    raw.found = {seen->records, refs};
+    store->write(std::vector<WriteOp>(static_cast<size_t>(ops), raw));
+    for (const int64_t id : ids) EXPECT_EQ(rows_in(*store).at(id), rows.at(id));
+    EXPECT_EQ(rows_in(*store).size(), 50u);
+  };
+  const auto first = docs->snapshot();
+  write_at(first, 3);  // the newest
+  write_at(first, 4);  // written since
+  write_at(docs->snapshot(), 5, 2);
+  const auto before_seal = docs->snapshot();
+  store->seal();
+  write_at(before_seal, 6);
+  const auto before_merge = docs->snapshot();
+  store->optimize("docs", 1);
+  write_at(before_merge, 7);
+  write_at(narrowed(*docs->snapshot(), [](int64_t) { return true; }), 8);
+  crash();
+  EXPECT_EQ(rows_in(*store).size(), 50u);
+  EXPECT_EQ(rows_in(*store).at(20), batch_of(8, 20, 1).at(20));
+}
+
 TEST_F(StoreTest, OperationsOfATransactionSeeEachOther) {
   store->create_collection("more", toy_spec());
   upsert(*store, batch_of(1, 0, 3));
