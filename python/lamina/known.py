@@ -68,9 +68,10 @@ class Known:
         keys, refs = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
         for part in snapshot._refs(CHUNK):
             vector = core.provenance_at(part)
-            usable = vector["has_vector"] & vector["made_from"].any(axis=1)
+            halves = vector["made_from"].view(np.uint64)
+            usable = vector["has_vector"] & ((halves[:, 0] | halves[:, 1]) != 0)
             usable &= vector["embedded_us"] >= self._oldest_us
-            keys.append(_first_half(vector["made_from"][usable]))
+            keys.append(halves[usable, 0])
             refs.append(part[usable])
         joined = np.concatenate(keys)
         order = np.argsort(joined)
