@@ -27,6 +27,7 @@ class Rows(NamedTuple):
     metadata: pa.RecordBatch
     content: pa.Array
     found: tuple[_core.Snapshot, NDArray[np.uint64]] | None = None  # where, if all of them are in a snapshot
+    order: tuple[str, ...] = ()  # of the columns, those that were left out among them
 
 
 class Base:
@@ -129,9 +130,9 @@ class Base:
         if absent.any():
             raise self._absent(listed(ids)[int(absent.argmax())])
         found, cache = self.snapshot.blocks_at(refs), self._shared.cache
-        known = {name for block, _, _ in found for name in cache.metadata(block).schema.names}
-        metadata = records.metadata_in(found, cache, [name for name in known if name not in less])
-        return Rows(metadata, records.content_in(found, cache), (self.snapshot, refs))
+        names = dict.fromkeys(name for block, _, _ in found for name in cache.metadata(block).schema.names)
+        metadata = records.metadata_in(found, cache, [name for name in names if name not in less])
+        return Rows(metadata, records.content_in(found, cache), (self.snapshot, refs), tuple(names))
 
     def _absent(self, id: object) -> NotFoundError:
         return NotFoundError(f"no record {id!r} in {self._name!r} to update: upsert adds what is not there")

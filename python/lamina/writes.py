@@ -8,7 +8,7 @@ is committed: those of a snapshot, and in a transaction also those of the operat
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -163,7 +163,9 @@ class Update:
         """The whole records that come of it. NotFoundError, and what the embedder raises."""
         replaced = [] if self.metadata is None else self.metadata.schema.names
         rows = base.rows(self.ids, [name for name in replaced if name not in self.partly])
-        metadata = rows.metadata if self.metadata is None else _merge(rows.metadata, self.metadata, self.partly)
+        metadata = rows.metadata
+        if self.metadata is not None:
+            metadata = _merge(metadata, self.metadata, self.partly, rows.order)
         content, hashes, vectors = rows.content, None, self.vectors
         fates = np.full(len(self.ids), _core.FATE_KEPT if vectors is None else _core.FATE_GIVEN, np.uint8)
         if self.content is not None:
@@ -258,16 +260,20 @@ def ids_at(ids: Ids, rows: list[int]) -> Ids:
     return tuple(ids[row] for row in rows) if isinstance(ids, tuple) else ids[rows]
 
 
-def _merge(old: pa.RecordBatch, new: pa.RecordBatch, partly: dict[str, pa.Array]) -> pa.RecordBatch:
-    """`old` with the cells of `new` in place of its own, as far as they were given."""
+def _merge(
+    old: pa.RecordBatch, new: pa.RecordBatch, partly: dict[str, pa.Array], order: Sequence[str]
+) -> pa.RecordBatch:
+    """`old` with the cells of `new` in place of its own, as far as they were given; in this order, new columns last."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from lamina import columns
 
-    schema = columns.merge_schemas(old.schema, new.schema)
-    if not len(schema):
+    fields = columns.merge_schemas(old.schema, new.schema)
+    if not len(fields):
         return old
+    names = dict.fromkeys([*order, *fields.names])
+    schema = pa.schema([fields.field(name) for name in names if name in fields.names])
     merged = []
     for field in schema:
         if field.name not in new.schema.names:

@@ -128,6 +128,14 @@ def test_update_merges(docs: Collection) -> None:
     assert docs.search(VECTORS[19], k=1).ids[0] == "a"  # without an embedder the old vector stays
 
 
+def test_update_keeps_the_order_of_columns(docs: Collection) -> None:
+    docs.update(["a", "b"], metadata={"new": ["x", "y"], "n": [7, 8]})
+    assert [list(row) for row in docs.get(["b", "c"]).metadata or []] == [["n", "even", "new"], ["n", "even"]]
+    assert list(docs.get(["a"]).metadata[0].items()) == [("n", 7), ("even", True), ("new", "x")]  # type: ignore[index]
+    docs.update(["a"], metadata={"even": [None], "new": [None], "n": [None]})
+    assert docs.get(["a"]).metadata == [{}]
+
+
 def test_update_from_columns_gives_every_cell(docs: Collection) -> None:
     docs.update(["a", "b"], metadata={"n": [None, 7]})
     assert docs.get(["a", "b"]).metadata == [{"even": True}, {"n": 7, "even": False}]
