@@ -54,17 +54,25 @@ def one_core() -> Iterator[None]:
     os.sched_setaffinity(0, before)
 
 
+def sealed_and_merged(segments: list[int]) -> bool:
+    return {-1, 1} <= set(np.sign(np.diff(segments)).tolist())
+
+
 def write(docs: lamina.Collection, rng: np.random.Generator, segments: list[int], done: threading.Event) -> None:
-    """Small writes of each kind; notes how many segments there are after each."""
-    for round in range(60):
-        ids = rng.choice(1000, 60, replace=False)
-        docs.upsert(ids, vectors=rng.standard_normal((60, DIM), np.float32), metadata=[{"n": int(id)} for id in ids])
-        docs.update(ids[:10], metadata=[{"n": -1}] * 10)
-        docs.delete(ids[50:])
-        if round % 10 == 0:
-            docs.tag(f"round {round}")
-        segments.append(docs._store.stats()["collections"]["docs"]["vector_segments"])
-    done.set()
+    """Small writes of each kind until it was sealed and merged meanwhile; notes how many segments there are then."""
+    try:
+        for round in range(1000):
+            ids = rng.choice(1000, 60, replace=False)
+            docs.upsert(ids, rng.standard_normal((60, DIM), np.float32), metadata=[{"n": int(id)} for id in ids])
+            docs.update(ids[:10], metadata=[{"n": -1}] * 10)
+            docs.delete(ids[50:])
+            if round % 10 == 0:
+                docs.tag(f"round {round}")
+            segments.append(docs._store.stats()["collections"]["docs"]["vector_segments"])
+            if round >= 60 and sealed_and_merged(segments):
+                break
+    finally:
+        done.set()
 
 
 @pytest.mark.usefixtures("one_core")
@@ -88,7 +96,7 @@ def test_a_search_waits_for_no_lock_and_no_sync_of_a_busy_writer(tmp_path: Path,
     locks, _, syncs = of_writer[0]
     assert locks > 1000, "the trace sees what the writer takes"
     assert syncs > 180
-    assert {-1, 1} <= set(np.sign(np.diff(segments)).tolist()), "it sealed and merged meanwhile"
+    assert sealed_and_merged(segments)
 
 
 @pytest.mark.usefixtures("one_core")
