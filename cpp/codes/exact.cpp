@@ -92,6 +92,12 @@ void ExactQuery::prepare(const VectorSpec& spec, const void* query) {
   for (size_t i = 0; i < spec.dim; ++i) unit_[i] = zero_ ? 0 : static_cast<float>(x[i] / length);
 }
 
+float ExactQuery::at_length_one(float distance) const {
+  if (spec_.metric != Metric::kIp) return distance;
+  const double length = norm(static_cast<const float*>(query_), spec_.dim);
+  return length == 0 ? distance : to_float(1 - (1 - static_cast<double>(distance)) / length);
+}
+
 void ExactQuery::distances4(const std::byte* const rows[4], const float inverse_norms[4], float out[4]) const {
   const auto* query = static_cast<const float*>(query_);
   const float* const f32[4] = {reinterpret_cast<const float*>(rows[0]), reinterpret_cast<const float*>(rows[1]),

@@ -31,6 +31,9 @@ class ExactQuery {
   // which slot it stands in; callers with fewer repeat one.
   void distances4(const std::byte* const rows[4], const float inverse_norms[4], float out[4]) const;
 
+  // What a distance would be if the query had length 1: another by inner product only.
+  float at_length_one(float distance) const;
+
   // What a code of the query is made from: the query at length 1 for cosine, else as it came. REQUIRES: not bits.
   const float* direction() const {
     return spec_.metric == Metric::kCosine ? unit_.data() : static_cast<const float*>(query_);

@@ -1,6 +1,7 @@
 #include "index/calibration.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -23,6 +24,7 @@ constexpr float kEnough = 0.995F;
 constexpr uint32_t kMostBreadth = 600;
 constexpr double kMostExtrapolated = 16;
 constexpr uint32_t kUsualK = 10;
+constexpr double kNear = 0.9;  // the share of the sample whose breadth is measured
 constexpr float kUsual = 0.95F;
 constexpr float kCoarseLoss = 0.004F;  // of recall, at the breadth that has the usual one: what coarse codes may cost
 
@@ -70,16 +72,27 @@ std::vector<uint32_t> draw_sample(const VectorSpec& spec, const Part& part, uint
   return sample;
 }
 
-// Level 0 without the links to these rows.
+// Level 0 as if these rows had never been there: what linked to one of them links to the first of its neighbours
+// instead that it had no link to, as one that it would have had.
 AlignedBuffer thin_links(const Part& part, const Bitmap& without) {
-  AlignedBuffer links(size_t{part.rows} * part.graph.degree * sizeof(uint32_t));
+  const size_t degree = part.graph.degree;
+  AlignedBuffer links(size_t{part.rows} * degree * sizeof(uint32_t));
   auto* out = reinterpret_cast<uint32_t*>(links.data());
-  for (size_t row = 0; row < part.rows; ++row) {
-    const uint32_t* list = part.graph.level0 + row * part.graph.degree;
-    uint32_t* const end = std::remove_copy_if(list, list + part.graph.degree, out,
-                                              [&](uint32_t to) { return to == kNoRow || without.test(to); });
-    out += part.graph.degree;
-    std::fill(end, out, kNoRow);
+  for (uint32_t row = 0; row < part.rows; ++row, out += degree) {
+    const uint32_t* const list = part.graph.level0 + row * degree;
+    uint32_t* end = out;
+    const auto add_first_of = [&](const uint32_t* from, size_t n) {
+      for (size_t i = 0; i < n && from[i] != kNoRow; ++i) {
+        if (from[i] == row || without.test(from[i]) || std::find(out, end, from[i]) != end) continue;
+        *end++ = from[i];
+        return;
+      }
+    };
+    for (size_t i = 0; i < degree && list[i] != kNoRow; ++i) add_first_of(list + i, 1);
+    for (size_t i = 0; i < degree && list[i] != kNoRow; ++i) {
+      if (without.test(list[i])) add_first_of(part.graph.level0 + size_t{list[i]} * degree, degree);
+    }
+    std::fill(end, out + degree, kNoRow);
   }
   return links;
 }
@@ -114,18 +127,39 @@ class Trial {
   uint32_t most_k() const { return most_k_; }
   void walk_on(const uint8_t* coarse_codes) { thinned_->coarse_codes = coarse_codes; }  // null: the finer ones
 
+  // See Calibration::Point.
+  float far(uint32_t k) const {
+    std::vector<float> distances(queries(k));
+    for (size_t q = 0; q < distances.size(); ++q) distances[q] = away(q, k);
+    const auto nth = distances.begin() + static_cast<ptrdiff_t>(kNear * static_cast<double>(distances.size() - 1));
+    std::nth_element(distances.begin(), nth, distances.end());
+    return *nth;
+  }
+
+  // Of the queries that are not far.
   float recall(uint32_t k, uint32_t ef) const {
-    const size_t queries = k >= 100 ? (sample_.size() + 3) / 4 : sample_.size();  // many neighbours a query: fewer do
-    const std::vector<Hit> hits = search({.k = k, .ef = ef}, queries);
+    const std::vector<Hit> hits = search({.k = k, .ef = ef}, queries(k));
+    const float far_away = far(k);
     size_t found = 0;
-    for (size_t q = 0; q < queries; ++q) {
-      const float farthest = truth_[q * most_k_ + k - 1].distance;
-      for (size_t i = 0; i < k; ++i) found += hits[q * k + i].distance <= farthest;
+    size_t wanted = 0;
+    for (size_t q = 0; q < queries(k); ++q) {
+      if (away(q, k) > far_away) continue;
+      wanted += k;
+      for (size_t i = 0; i < k; ++i) found += hits[q * k + i].distance <= farthest(q, k);
     }
-    return static_cast<float>(found) / static_cast<float>(queries * k);
+    return static_cast<float>(found) / static_cast<float>(wanted);
   }
 
  private:
+  // Where each has many neighbours, fewer do.
+  size_t queries(uint32_t k) const { return k >= 100 ? (sample_.size() + 3) / 4 : sample_.size(); }
+  float farthest(size_t query, uint32_t k) const { return truth_[query * most_k_ + k - 1].distance; }
+  float away(size_t query, uint32_t k) const {
+    ExactQuery exact;
+    exact.prepare(spec_, queries_.data() + query * query_bytes_);
+    return exact.at_length_one(farthest(query, k));
+  }
+
   std::vector<Hit> search(const SearchOptions& options, size_t queries) const {
     std::vector<Hit> hits(queries * options.k);
     std::vector<uint32_t> counts(queries);
@@ -195,6 +229,21 @@ uint32_t Calibration::ef_for(float recall, uint32_t k) const {
   return static_cast<uint32_t>(std::min<double>(std::max<double>(ef_before * k / k_before, k) + 0.999, kNoRow));
 }
 
+float Calibration::far_for(double k) const {
+  const Point* below = nullptr;
+  for (const Point& point : points) {
+    if (point.k < k) {
+      below = &point;
+    } else if (below == nullptr || point.k == k) {
+      return point.far;
+    } else {
+      const double share = (std::log(k) - std::log(below->k)) / (std::log(point.k) - std::log(below->k));
+      return below->far + static_cast<float>(share) * (point.far - below->far);
+    }
+  }
+  return std::numeric_limits<float>::infinity();
+}
+
 void calibrate(const VectorSpec& spec, Part& part, int threads) {
   part.calibration = {};
   if (part.graph.entry == kNoRow) return;
@@ -205,7 +254,7 @@ void calibrate(const VectorSpec& spec, Part& part, int threads) {
     if (k > trial.most_k()) break;
     for_each_breadth(part, k, [&](uint32_t ef) {
       const float recall = trial.recall(k, ef);
-      part.calibration.points.push_back({k, ef, recall});
+      part.calibration.points.push_back({k, ef, recall, trial.far(k)});
       return recall < kEnough;
     });
   }

@@ -38,16 +38,20 @@ struct GraphView {
   uint32_t entry = kNoRow;                 // row where the search begins; kNoRow: no graph (flat)
 };
 
-// What this part measured on itself: for a k, the recall that each ef reached on held-out rows. Ascending in ef.
+// What this part measured on itself: for a k, the recall that each ef reached on held-out rows. Ascending in ef. It
+// speaks for queries whose k-th neighbour is no farther than that of nine in ten of these.
 struct Calibration {
   struct Point {
     uint32_t k;
     uint32_t ef;
     float recall;
+    float far;  // the distance to that neighbour, of a query of length 1 by inner product; the same for all of one k
   };
   std::vector<Point> points;  // empty: never measured
   // The least breadth expected to reach `recall` for `k`; max(64, 2k) where nothing was measured.
   uint32_t ef_for(float recall, uint32_t k) const;
+  // Point::far between the k that were measured; infinity for larger ones.
+  float far_for(double k) const;
 };
 
 struct Part {

@@ -23,6 +23,7 @@ struct Scratch {
   CodedQuery coded;
   Walk walk;
   std::vector<uint32_t> chosen;
+  std::vector<float> distances;
   std::vector<uint64_t> keyed;     // of the chosen: key and row
   std::vector<uint32_t> anchored;  // rows of the head that lie near what the largest part has found
   bool anchors_known = false;      // whether these are all of them
@@ -44,6 +45,7 @@ class PartSearch {
         mine_(mine),
         count_(live.count()),
         wanted_(std::min<uint64_t>(options.k, count_)),
+        alone_(mine.tops[0].size() == 0),
         steps_over_(count_ < live.rows / kDropped) {}
 
   void run() {
@@ -63,6 +65,12 @@ class PartSearch {
   static constexpr size_t kNarrowest = 8;   // the breadth that a walk begins with where hardly any of the nearest are
   static constexpr size_t kFromNear = 16;   // a walk from its anchors is so many times narrower than asked, and no more
   static constexpr uint64_t kFewRows = 64;  // are as soon measured on their vectors as on their codes
+
+  // Where a query is far from the rows, a walk is at first so many times broader, and then so many times again; the
+  // former as many times more as it is farther, but no more than that.
+  static constexpr double kBroader = 4;
+  static constexpr double kBroaderStill = 2;
+  static constexpr double kFarthest = 16;
 
   // A walk costs what scanning so many rows does, for each row of its breadth: where few rows are dropped in the end,
   // and where many are, or are stepped over, and the rows are scanned on codes. Measured: see bench/README.md.
@@ -176,10 +184,37 @@ class PartSearch {
         broad = std::min(2 * broad, ef);
       } else {
         rank();
-        return true;
+        return look_farther(broad * spread);
       }
     }
     return false;
+  }
+
+  // The breadth was measured with rows, of which a query may be farther than they are from each other: then it does
+  // not do, by much, for questions from another source than the rows. So a walk that has ended far away is done again,
+  // broader, until it finds nothing new; which it may, but for a tenth of the hits, the first time. False where a scan
+  // is as cheap.
+  bool look_farther(size_t breadth) {
+    if constexpr (std::is_same_v<Graph, Part>) {
+      TopK& top = mine_.tops[0];
+      if (options_.ef != 0 || !alone_ || many_fail() || !top.full()) return true;
+      const double k = static_cast<double>(wanted_ * live_.rows) / static_cast<double>(count_);  // among all rows
+      const float far = graph_->calibration.far_for(k);
+      const float away = mine_.queries[0].at_length_one(top.bound());
+      if (away <= far) return true;
+      double growth = kBroader * (far > 0 ? std::min<double>(away / far, kFarthest) : 1);
+      for (size_t may_be_new = wanted_ / 10;; may_be_new = 0) {
+        const float before = top.distance_of(wanted_ - may_be_new, mine_.distances);
+        top.clear();
+        breadth = static_cast<size_t>(static_cast<double>(breadth) * growth);
+        if (scan_is_as_cheap(breadth)) return false;
+        walk_all(capacity(breadth));
+        rank();
+        if (before <= top.bound()) return true;
+        growth = kBroaderStill;
+      }
+    }
+    return true;
   }
 
   size_t walk_all(size_t capacity) {
@@ -323,6 +358,7 @@ class PartSearch {
   Scratch& mine_;
   const uint64_t count_;  // rows that pass
   const size_t wanted_;
+  const bool alone_;  // nothing was found elsewhere before
   // Whether rows that do not pass are stepped over, rather than walked through and dropped in the end: which costs less
   // until hardly any row passes, or few of those near the query do. Measured: see bench/README.md.
   bool steps_over_;

@@ -21,11 +21,23 @@ class TopK {
     heap_.reserve(k);
   }
 
+  // Forgets the hits.
+  void clear() { heap_.clear(); }
+
   bool full() const { return heap_.size() == k_; }
   size_t size() const { return heap_.size(); }
 
   // A hit farther than this cannot get in; one as far away may, by the tie order.
   float bound() const { return full() ? heap_.front().distance : radius_; }
+
+  // The distance within which the nearest `n` are. REQUIRES: 0 < n <= size().
+  float distance_of(size_t n, std::vector<float>& scratch) const {
+    scratch.clear();
+    for (const Hit& hit : heap_) scratch.push_back(hit.distance);
+    const auto nth = scratch.begin() + static_cast<ptrdiff_t>(n - 1);
+    std::nth_element(scratch.begin(), nth, scratch.end());
+    return *nth;
+  }
 
   // REQUIRES: hit.distance <= bound().
   void offer(const Hit& hit) {

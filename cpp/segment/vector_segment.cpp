@@ -16,7 +16,7 @@
 namespace lamina {
 namespace {
 
-constexpr uint64_t kCalibrationPointBytes = 12;
+constexpr uint64_t kCalibrationPointBytes = 16;
 constexpr uint32_t kMaxEf = 65536;  // or the rows, if those are more
 
 // That every u32 of `block` is below `limit`, or kNoRow if that is allowed.
@@ -178,9 +178,9 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
     file_.check_all(*section);
     ByteReader in = file_.reader(*section);
     for (uint64_t i = 0; i < section->count; ++i) {
-      Calibration::Point point{in.u32(), in.u32(), in.f32()};
+      Calibration::Point point{in.u32(), in.u32(), in.f32(), in.f32()};
       const bool sane = point.k > 0 && point.ef > 0 && point.ef <= std::max(part_.rows, kMaxEf) && point.recall >= 0 &&
-                        point.recall <= 1;
+                        point.recall <= 1 && std::isfinite(point.far);
       if (!sane) in.corrupt("a measured recall", "k " + std::to_string(point.k) + ", ef " + std::to_string(point.ef));
       part_.calibration.points.push_back(point);
     }

@@ -37,8 +37,9 @@ void write_parameters(SegmentWriter& out, const Part& part) {
     calibration.u32(point.k);
     calibration.u32(point.ef);
     calibration.f32(point.recall);
+    calibration.f32(point.far);
   }
-  out.begin(kCalibration, SectionRole::kDerived, 12, part.calibration.points.size());
+  out.begin(kCalibration, SectionRole::kDerived, 16, part.calibration.points.size());
   out.append(calibration.view());
 }
 

@@ -125,8 +125,9 @@ class Collection(Reader, Writer[WriteResult]):
             k: at most how many; fewer where fewer records have vectors and pass the filter.
             filter: a dict such as `{"year": {"$gte": 2020}}`, an Arrow expression, or a compiled `lamina.Filter`.
             ef: breadth of the search: larger finds more of the true neighbours, and takes longer.
-            recall: let the index choose `ef` for this share of the true neighbours, from what it measured on itself.
-                Neither: `recall=0.95`. Both: ValueError.
+            recall: let the index choose `ef` for this share of the true neighbours, from what it measured on itself;
+                for a query farther from the records than most of them are from each other, as it goes. Neither:
+                `recall=0.95`. Both: ValueError.
             radius: no hit is farther than this, in the unit of the distances.
             exact: compare with every vector.
             include: what to fetch inside this call: "metadata", or single columns as "metadata.year", "content",

@@ -134,7 +134,7 @@ def test_a_search_of_an_index_takes_no_lock(rng: np.random.Generator) -> None:
 def test_a_snapshot_takes_no_lock_and_reaches_no_file(tmp_path: Path, rng: np.random.Generator) -> None:
     try:
         calls = len(_core.testing_trace())  # from here on the trace of a store's calls to the system is kept
-        with lamina.open(tmp_path / "store", create=True) as store:
+        with lamina.open(tmp_path / "store", create=True, maintenance="manual") as store:
             docs = store.create_collection("docs", model=MODEL)
             docs.add(range(100), vectors=rng.standard_normal((100, DIM), np.float32))
             assert len(_core.testing_trace()) > calls

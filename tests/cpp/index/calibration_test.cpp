@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "index/synthetic.h"
 
 namespace lamina {
@@ -18,8 +20,8 @@ TEST(Calibration, WithoutMeasurementsItIsTheRuleOfThumb) {
 
 TEST(Calibration, InterpolatesAndNeverFallsForMore) {
   Calibration table;
-  table.points = {{1, 8, 0.9F},    {1, 16, 0.98F},  {10, 10, 0.8F},    {10, 20, 0.93F},
-                  {10, 40, 0.92F}, {10, 80, 0.99F}, {100, 100, 0.95F}, {100, 200, 0.99F}};
+  table.points = {{1, 8, 0.9F, 1},    {1, 16, 0.98F, 1},  {10, 10, 0.8F, 2},    {10, 20, 0.93F, 2},
+                  {10, 40, 0.92F, 2}, {10, 80, 0.99F, 2}, {100, 100, 0.95F, 4}, {100, 200, 0.99F, 4}};
   EXPECT_EQ(table.ef_for(0.5F, 10), 10U);
   EXPECT_GT(table.ef_for(0.93F, 10), 40U);  // the lucky point at 20 is not believed
   EXPECT_LE(table.ef_for(0.93F, 10), 50U);
@@ -35,6 +37,18 @@ TEST(Calibration, InterpolatesAndNeverFallsForMore) {
       narrower = table.ef_for(recall, k);
     }
   }
+}
+
+TEST(Calibration, WhatIsFarLiesBetweenWhatWasMeasured) {
+  constexpr float kNever = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(Calibration{}.far_for(10), kNever);
+  Calibration table;
+  table.points = {{10, 10, 0.8F, 2}, {10, 20, 0.93F, 2}, {100, 100, 0.95F, 4}};
+  EXPECT_EQ(table.far_for(1), 2);
+  EXPECT_EQ(table.far_for(10), 2);
+  EXPECT_NEAR(table.far_for(31.622776), 3, 1e-5);
+  EXPECT_EQ(table.far_for(100), 4);
+  EXPECT_EQ(table.far_for(101), kNever);
 }
 
 TEST(Calibration, AnIndexKeepsItsPromiseOnNewQueries) {
@@ -53,6 +67,27 @@ TEST(Calibration, AnIndexKeepsItsPromiseOnNewQueries) {
     const double got =
         testing::recall(*set.view(), vectors, testing::numbers(0, rows), queries, {.k = 10, .recall = wanted});
     EXPECT_GE(got, wanted - 0.02);
+  }
+}
+
+// Whose nearest rows are far away, and hardly nearer than others.
+TEST(Calibration, AnIndexKeepsItsPromiseOnQueriesFromElsewhere) {
+  const uint32_t dim = 24;
+  const uint32_t rows = 8000;
+  const std::vector<float> vectors = testing::clustered(rows, dim, 1, 80);
+  std::vector<float> queries = testing::clustered(150, dim, 2, 80);
+  for (float& x : queries) x = -x;
+  for (const Metric metric : {Metric::kCosine, Metric::kIp, Metric::kL2}) {
+    VectorSet set(testing::graph_spec(dim, metric));
+    testing::add(set, vectors, 0, rows, 2);
+    const std::shared_ptr<const View> before = set.view();
+    set.replace_parts(*before, VectorSet::rebuild(*before, 2));
+    const double slack = metric == Metric::kIp ? 0.1 : 0.02;  // it does not tell how much farther a query is
+    for (const float wanted : {0.9F, 0.95F, 0.99F}) {
+      const double got =
+          testing::recall(*set.view(), vectors, testing::numbers(0, rows), queries, {.k = 10, .recall = wanted});
+      EXPECT_GE(got, wanted - slack) << name_of(metric);
+    }
   }
 }
 

@@ -120,7 +120,7 @@ inline std::unique_ptr<OwnedPart> part(uint32_t rows = 8, uint32_t dim = 4, bool
   part.provenance = owned->provenance.data();
   part.codes = owned->codes.data();
   part.i8 = {0.0F, 127.0F};
-  part.calibration.points = {{1, 10, 0.5F}, {10, 20, 0.875F}, {10, 40, 1.0F}};
+  part.calibration.points = {{1, 10, 0.5F, 0.25F}, {10, 20, 0.875F, 0.75F}, {10, 40, 1.0F, 0.75F}};
   if (flat) return owned;
   link_ring(*owned, rows);
   add_coarse_codes(*owned, rows);

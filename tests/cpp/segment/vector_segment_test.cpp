@@ -70,6 +70,7 @@ TEST(VectorSegment, GivesBackThePart) {
     EXPECT_EQ(part.i4.low, expected.i4.low);
     ASSERT_EQ(part.calibration.points.size(), 3U);
     EXPECT_EQ(part.calibration.points[1].recall, 0.875F);
+    EXPECT_EQ(part.calibration.points[1].far, 0.75F);
     expect_same_graph(part.graph, expected.graph, 50);
     segment->verify(kToyHasher);
   }
