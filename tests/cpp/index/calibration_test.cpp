@@ -73,9 +73,9 @@ TEST(Calibration, AnIndexKeepsItsPromiseOnNewQueries) {
 // Whose nearest rows are far away, and hardly nearer than others.
 TEST(Calibration, AnIndexKeepsItsPromiseOnQueriesFromElsewhere) {
   const uint32_t dim = 24;
-  const uint32_t rows = 8000;
-  const std::vector<float> vectors = testing::clustered(rows, dim, 1, 80);
-  std::vector<float> queries = testing::clustered(150, dim, 2, 80);
+  const uint32_t rows = 4000;
+  const std::vector<float> vectors = testing::clustered(rows, dim, 1, 40);
+  std::vector<float> queries = testing::clustered(100, dim, 2, 40);
   for (float& x : queries) x = -x;
   for (const Metric metric : {Metric::kCosine, Metric::kIp, Metric::kL2}) {
     VectorSet set(testing::graph_spec(dim, metric));
