@@ -44,10 +44,10 @@ class Scann(Peer):
         self.breadth = breadth
 
     def one(self, k: int) -> Callable[[Floats], Any]:
-        search, leaves = self.index.search, self.breadth
-        return lambda query: search(query, k, RERANKED, leaves)
+        search, leaves, reranked = self.index.search, self.breadth, max(RERANKED, 10 * k)
+        return lambda query: search(query, k, reranked, leaves)
 
     def batch(self, k: int, threads: int) -> Callable[[Floats], Answer]:
-        search, leaves = self.index.search_batched_parallel, self.breadth
+        search, leaves, reranked = self.index.search_batched_parallel, self.breadth, max(RERANKED, 10 * k)
         self.index.set_num_threads(threads)
-        return lambda queries: np.asarray(search(queries, k, RERANKED, leaves)[0]).astype(np.int64)
+        return lambda queries: np.asarray(search(queries, k, reranked, leaves)[0]).astype(np.int64)

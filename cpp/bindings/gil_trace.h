@@ -6,6 +6,7 @@ namespace lamina {
 
 // Seconds of CPU time: the longest that the calling thread has spent between two releases of the GIL by this module
 // since it last asked. What other modules release in between counts as held, the wait to have it back does not.
+// Nor does what is slept with it held.
 double longest_gil_hold();
 
 }  // namespace lamina

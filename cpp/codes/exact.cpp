@@ -80,6 +80,14 @@ float inverse_norm(const VectorSpec& spec, const std::byte* stored) {
   return sum == 0 ? 0 : to_float(1 / std::sqrt(sum));
 }
 
+float at_length_one(const VectorSpec& spec, const void* query, float distance) {
+  if (spec.metric != Metric::kIp) return distance;
+  constexpr double kShortest = 1e-5;
+  const double length = norm(static_cast<const float*>(query), spec.dim);
+  if (length < kShortest) return -std::numeric_limits<float>::infinity();
+  return to_float(1 - (1 - static_cast<double>(distance)) / length);
+}
+
 void ExactQuery::prepare(const VectorSpec& spec, const void* query) {
   spec_ = spec;
   kernels_ = &kernels();
@@ -90,12 +98,6 @@ void ExactQuery::prepare(const VectorSpec& spec, const void* query) {
   zero_ = length == 0;
   unit_.resize(spec.dim);
   for (size_t i = 0; i < spec.dim; ++i) unit_[i] = zero_ ? 0 : static_cast<float>(x[i] / length);
-}
-
-float ExactQuery::at_length_one(float distance) const {
-  if (spec_.metric != Metric::kIp) return distance;
-  const double length = norm(static_cast<const float*>(query_), spec_.dim);
-  return length == 0 ? distance : to_float(1 - (1 - static_cast<double>(distance)) / length);
 }
 
 void ExactQuery::distances4(const std::byte* const rows[4], const float inverse_norms[4], float out[4]) const {

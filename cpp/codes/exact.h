@@ -21,6 +21,10 @@ void load_vector(const VectorSpec& spec, const std::byte* stored, float* out);
 // 1/|x| of a stored vector; 0 for the zero vector.
 float inverse_norm(const VectorSpec& spec, const std::byte* stored);
 
+// What a distance to `query` would be if that had length 1: another by inner product only, where a query so short that
+// its distances do not tell has it infinitely low.
+float at_length_one(const VectorSpec& spec, const void* query, float distance);
+
 // A query made ready for many distances. Reusable: prepare() allocates only when dim has grown.
 class ExactQuery {
  public:
@@ -31,8 +35,7 @@ class ExactQuery {
   // which slot it stands in; callers with fewer repeat one.
   void distances4(const std::byte* const rows[4], const float inverse_norms[4], float out[4]) const;
 
-  // What a distance would be if the query had length 1: another by inner product only.
-  float at_length_one(float distance) const;
+  const void* given() const { return query_; }
 
   // What a code of the query is made from: the query at length 1 for cosine, else as it came. REQUIRES: not bits.
   const float* direction() const {

@@ -24,7 +24,8 @@ constexpr float kEnough = 0.995F;
 constexpr uint32_t kMostBreadth = 600;
 constexpr double kMostExtrapolated = 16;
 constexpr uint32_t kUsualK = 10;
-constexpr double kNear = 0.9;  // the share of the sample whose breadth is measured
+constexpr double kNear = 0.9;      // the share of the sample whose breadth is measured
+constexpr double kFarLuck = 0.04;  // two standard deviations of that share among kFewSamples
 constexpr float kUsual = 0.95F;
 constexpr float kCoarseLoss = 0.004F;  // of recall, at the breadth that has the usual one: what coarse codes may cost
 
@@ -127,6 +128,8 @@ class Trial {
   uint32_t most_k() const { return most_k_; }
   void walk_on(const uint8_t* coarse_codes) { thinned_->coarse_codes = coarse_codes; }  // null: the finer ones
 
+  bool empty() const { return sample_.empty(); }
+
   // See Calibration::Point.
   float far(uint32_t k) const {
     std::vector<float> distances(queries(k));
@@ -136,18 +139,24 @@ class Trial {
     return *nth;
   }
 
-  // Of the queries that are not far.
-  float recall(uint32_t k, uint32_t ef) const {
+  // The share of the queries that are not beyond `far`.
+  double near(uint32_t k, float far) const {
+    size_t found = 0;
+    for (size_t q = 0; q < queries(k); ++q) found += away(q, k) <= far;
+    return static_cast<double>(found) / static_cast<double>(queries(k));
+  }
+
+  // Of these.
+  float recall(uint32_t k, uint32_t ef, float far) const {
     const std::vector<Hit> hits = search({.k = k, .ef = ef}, queries(k));
-    const float far_away = far(k);
     size_t found = 0;
     size_t wanted = 0;
     for (size_t q = 0; q < queries(k); ++q) {
-      if (away(q, k) > far_away) continue;
+      if (away(q, k) > far) continue;
       wanted += k;
       for (size_t i = 0; i < k; ++i) found += hits[q * k + i].distance <= farthest(q, k);
     }
-    return static_cast<float>(found) / static_cast<float>(wanted);
+    return wanted == 0 ? 0 : static_cast<float>(found) / static_cast<float>(wanted);
   }
 
  private:
@@ -155,9 +164,7 @@ class Trial {
   size_t queries(uint32_t k) const { return k >= 100 ? (sample_.size() + 3) / 4 : sample_.size(); }
   float farthest(size_t query, uint32_t k) const { return truth_[query * most_k_ + k - 1].distance; }
   float away(size_t query, uint32_t k) const {
-    ExactQuery exact;
-    exact.prepare(spec_, queries_.data() + query * query_bytes_);
-    return exact.at_length_one(farthest(query, k));
+    return at_length_one(spec_, queries_.data() + query * query_bytes_, farthest(query, k));
   }
 
   std::vector<Hit> search(const SearchOptions& options, size_t queries) const {
@@ -195,15 +202,16 @@ void for_each_breadth(const Part& part, uint32_t k, Visit&& visit) {
 // Whether walks on the part's coarse codes find as much as those on the finer ones. The trial goes on with what does.
 bool coarse_codes_do(Trial& trial, const Part& part) {
   if (part.coarse_codes == nullptr || trial.most_k() < kUsualK) return false;
+  const float far = trial.far(kUsualK);
   uint32_t breadth = 0;
   float coarse = 0;
   for_each_breadth(part, kUsualK, [&](uint32_t ef) {
     breadth = ef;
-    coarse = trial.recall(kUsualK, ef);
+    coarse = trial.recall(kUsualK, ef, far);
     return coarse < kUsual;
   });
   trial.walk_on(nullptr);
-  const bool do_well = breadth > 0 && trial.recall(kUsualK, breadth) <= coarse + kCoarseLoss;
+  const bool do_well = breadth > 0 && trial.recall(kUsualK, breadth, far) <= coarse + kCoarseLoss;
   if (do_well) trial.walk_on(part.coarse_codes);
   return do_well;
 }
@@ -231,17 +239,16 @@ uint32_t Calibration::ef_for(float recall, uint32_t k) const {
 
 float Calibration::far_for(double k) const {
   const Point* below = nullptr;
+  const Point* above = nullptr;
   for (const Point& point : points) {
-    if (point.k < k) {
-      below = &point;
-    } else if (below == nullptr || point.k == k) {
-      return point.far;
-    } else {
-      const double share = (std::log(k) - std::log(below->k)) / (std::log(point.k) - std::log(below->k));
-      return below->far + static_cast<float>(share) * (point.far - below->far);
-    }
+    if (above != nullptr && (above->k >= k || above->k == point.k)) continue;
+    below = above;
+    above = &point;
   }
-  return std::numeric_limits<float>::infinity();
+  if (above == nullptr || (below == nullptr && above->k < k)) return std::numeric_limits<float>::infinity();
+  if (below == nullptr) return above->far;
+  const double share = std::log(k / below->k) / std::log(static_cast<double>(above->k) / below->k);
+  return below->far + static_cast<float>(share) * (above->far - below->far);
 }
 
 void calibrate(const VectorSpec& spec, Part& part, int threads) {
@@ -249,12 +256,13 @@ void calibrate(const VectorSpec& spec, Part& part, int threads) {
   if (part.graph.entry == kNoRow) return;
   add_coarse_codes(spec, part, threads);
   Trial trial(spec, part, kMostSamples, threads);
-  if (!coarse_codes_do(trial, part)) drop_coarse_codes(part);
+  if (trial.empty() || !coarse_codes_do(trial, part)) drop_coarse_codes(part);
   for (const uint32_t k : {1U, kUsualK, 100U}) {
-    if (k > trial.most_k()) break;
+    if (trial.empty() || k > trial.most_k()) break;
+    const float far = trial.far(k);
     for_each_breadth(part, k, [&](uint32_t ef) {
-      const float recall = trial.recall(k, ef);
-      part.calibration.points.push_back({k, ef, recall, trial.far(k)});
+      const float recall = trial.recall(k, ef, far);
+      part.calibration.points.push_back({k, ef, recall, far});
       return recall < kEnough;
     });
   }
@@ -266,11 +274,12 @@ void recalibrate(const VectorSpec& spec, Part& part, const Part& base, int threa
                                   [](const Calibration::Point& p) { return p.k == kUsualK && p.recall >= kUsual; });
   if (point == points.end()) return calibrate(spec, part, threads);
   if (base.coarse_codes != nullptr) add_coarse_codes(spec, part, threads);
-  const auto finds_as_much = [&](uint32_t samples, float luck) {
+  const auto stands = [&](uint32_t samples, float luck) {
     const Trial trial(spec, part, samples, threads);
-    return trial.most_k() >= kUsualK && trial.recall(kUsualK, point->ef) >= point->recall - luck;
+    return !trial.empty() && trial.most_k() >= kUsualK && trial.near(kUsualK, point->far) >= kNear - kFarLuck &&
+           trial.recall(kUsualK, point->ef, point->far) >= point->recall - luck;
   };
-  if (!finds_as_much(kFewest, 0) && !finds_as_much(kFewSamples, kLuck)) {
+  if (!stands(kFewest, 0) && !stands(kFewSamples, kLuck)) {
     drop_coarse_codes(part);
     return calibrate(spec, part, threads);
   }

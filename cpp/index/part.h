@@ -50,7 +50,7 @@ struct Calibration {
   std::vector<Point> points;  // empty: never measured
   // The least breadth expected to reach `recall` for `k`; max(64, 2k) where nothing was measured.
   uint32_t ef_for(float recall, uint32_t k) const;
-  // Point::far between the k that were measured; infinity for larger ones.
+  // Point::far, between the k that were measured and beyond them; infinity where fewer than two were.
   float far_for(double k) const;
 };
 

@@ -27,6 +27,7 @@ struct Scratch {
   std::vector<uint64_t> keyed;     // of the chosen: key and row
   std::vector<uint32_t> anchored;  // rows of the head that lie near what the largest part has found
   bool anchors_known = false;      // whether these are all of them
+  double broader = 1;              // than measured, what is not the largest part is searched
 };
 
 // The search of the first of mine.queries for the first of mine.tops, which may hold hits of other parts. `graph` is
@@ -70,7 +71,7 @@ class PartSearch {
   // former as many times more as it is farther, but no more than that.
   static constexpr double kBroader = 4;
   static constexpr double kBroaderStill = 2;
-  static constexpr double kFarthest = 16;
+  static constexpr double kFarthest = 4;
 
   // A walk costs what scanning so many rows does, for each row of its breadth: where few rows are dropped in the end,
   // and where many are, or are stepped over, and the rows are scanned on codes. Measured: see bench/README.md.
@@ -112,7 +113,9 @@ class PartSearch {
   }
 
   size_t asked_breadth() const {
-    return std::max<size_t>(options_.ef != 0 ? options_.ef : measured_breadth(*graph_, options_), wanted_);
+    if (options_.ef != 0) return std::max<size_t>(options_.ef, wanted_);
+    const double measured = measured_breadth(*graph_, options_);
+    return std::max(static_cast<size_t>(alone_ ? measured : measured * mine_.broader), wanted_);
   }
 
   // How broad the first walk is: as asked, but where k hits of larger parts are there already, as broad as twice this
@@ -192,26 +195,25 @@ class PartSearch {
 
   // The breadth was measured with rows, of which a query may be farther than they are from each other: then it does
   // not do, by much, for questions from another source than the rows. So a walk that has ended far away is done again,
-  // broader, until it finds nothing new; which it may, but for a tenth of the hits, the first time. False where a scan
-  // is as cheap.
-  bool look_farther(size_t breadth) {
+  // broader, until it finds nothing new; which it may, but for a tenth of the hits, the first time. What is searched
+  // after this part is searched so much broader too. False where a scan is as cheap.
+  bool look_farther(const size_t breadth) {
     if constexpr (std::is_same_v<Graph, Part>) {
       TopK& top = mine_.tops[0];
       if (options_.ef != 0 || !alone_ || many_fail() || !top.full()) return true;
       const double k = static_cast<double>(wanted_ * live_.rows) / static_cast<double>(count_);  // among all rows
       const float far = graph_->calibration.far_for(k);
-      const float away = mine_.queries[0].at_length_one(top.bound());
+      const float away = at_length_one(view_.spec, mine_.queries[0].given(), top.bound());
       if (away <= far) return true;
-      double growth = kBroader * (far > 0 ? std::min<double>(away / far, kFarthest) : 1);
+      mine_.broader = kBroader * (far > 0 ? std::min<double>(away / far, kFarthest) : 1);
       for (size_t may_be_new = wanted_ / 10;; may_be_new = 0) {
         const float before = top.distance_of(wanted_ - may_be_new, mine_.distances);
+        const auto broader = static_cast<size_t>(static_cast<double>(breadth) * mine_.broader);
         top.clear();
-        breadth = static_cast<size_t>(static_cast<double>(breadth) * growth);
-        if (scan_is_as_cheap(breadth)) return false;
-        walk_all(capacity(breadth));
+        if (scan_is_as_cheap(broader) || walk_all(capacity(broader)) < wanted_) return false;
         rank();
         if (before <= top.bound()) return true;
-        growth = kBroaderStill;
+        mine_.broader *= kBroaderStill;
       }
     }
     return true;

@@ -52,6 +52,7 @@ void search_parts(const View& view, const SearchOptions& options, Scratch& mine)
   const size_t first = most_rows(view);
   mine.anchored.clear();
   mine.anchors_known = false;
+  mine.broader = 1;
   mine.walk.pool.reset(0);
   search(first);
   const Anchors* const anchors = anchors_of(view, first);

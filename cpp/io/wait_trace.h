@@ -1,7 +1,7 @@
 // What a thread has done for which it may have had to wait: mutexes that it took, files that it synced. In test builds
 // on Linux only, where the linker puts the counting before the calls (cpp/CMakeLists.txt).
 //
-// Whoever waits for a condition takes its mutex first, so there are no waits beside these.
+// Whoever waits for a condition takes its mutex first: that is among the locks, but not among the waits.
 #pragma once
 
 #include <cstdint>

@@ -136,9 +136,9 @@ void CollectionState::open() {
     replay(*this, log.frames, log.file);
     log.mapping->require_whole();
   }
+  handle->show_expected(*this, snapshot());
   pending_.clear();
   pin_.reset();
-  handle->show_expected(*this, snapshot());
   opened_.store(true);
 }
 

@@ -121,7 +121,9 @@ class Transaction::Rids {
   // Where the records of an operation were before the transaction.
   std::vector<RecordRef> find_all(const WriteOp& op) const {
     if (cleared_) return std::vector<RecordRef>(op.ids.size());
-    if (op.found.view == view_) return {op.found.refs.begin(), op.found.refs.end()};
+    if (op.found.view == view_ && op.found.refs.size() == op.ids.size()) {
+      return {op.found.refs.begin(), op.found.refs.end()};
+    }
     return view_->find_all(op.ids);
   }
   FoundRecords found(std::span<const RecordRef> refs) const { return {view_, refs}; }

@@ -126,7 +126,8 @@ class Collection(Reader, Writer[WriteResult]):
             filter: a dict such as `{"year": {"$gte": 2020}}`, an Arrow expression, or a compiled `lamina.Filter`.
             ef: breadth of the search: larger finds more of the true neighbours, and takes longer.
             recall: let the index choose `ef` for this share of the true neighbours, from what it measured on itself;
-                for a query farther from the records than most of them are from each other, as it goes. Neither:
+                for a query farther from the records than most of them are from each other, as it goes (unless more than
+                a quarter of them is deleted or fails the filter, or fewer than `k` lie within `radius`). Neither:
                 `recall=0.95`. Both: ValueError.
             radius: no hit is farther than this, in the unit of the distances.
             exact: compare with every vector.

@@ -151,7 +151,8 @@ class Index(Neighbours):
             ef: breadth of the search, in rows: wider finds more and takes longer.
             recall: the share of the true nearest to aim at, above 0 and up to 1: the index picks `ef` by what it
                 measured on itself in `optimize`, and for a query farther from the rows than most of them are from each
-                other as it goes. 0.95 where neither is given; giving both is `ValueError`.
+                other as it goes (unless more than a quarter of them fails the filter, or fewer than `k` lie within
+                `radius`). 0.95 where neither is given; giving both is `ValueError`.
             filter: the ids that may be returned: an `IdFilter`, or what makes one.
             radius: no hit is farther than this, in the unit of the distances.
             exact: compare with every row.

@@ -81,7 +81,7 @@ def schema_of(core: _core.Snapshot, fields: frozenset[str]) -> pa.Schema:
     left_out = {field.rstrip("s") for field in records.FIELDS if field not in fields and field != "metadata"}
     wanted = [(name, types[name]) for name in names_of(len(metadata) > 0) if name not in left_out]
     about = {name: getattr(core, name) for name in ("model", "dtype", "m", "ef_construction", "seed")}
-    about["declared"] = Settings.of(core.settings).declared()
+    about["declared"] = [name for name in Settings.of(core.settings).declared() if name in metadata.names]
     kept = {ABOUT: json.dumps(about).encode(), METADATA: metadata.serialize().to_pybytes()}
     return pa.schema(wanted, kept | {CHECKSUM: checksum(*kept.values())})
 

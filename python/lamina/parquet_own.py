@@ -32,7 +32,7 @@ def about_of(schema: pa.Schema, path: str) -> tuple[dict[str, Any] | None, pa.Sc
         about = json.loads(kept[ABOUT])
         metadata = pa.ipc.read_schema(pa.py_buffer(kept[METADATA]))
         options = {name: about[name] for name in ("dtype", "m", "ef_construction", "seed")}
-        options["schema"] = pa.schema([metadata.field(name) for name in about["declared"]]) or None
+        options["schema"] = pa.schema([metadata.field(name) for name in about.get("declared", ())]) or None
         return options | {"model": Model.from_canonical(about["model"])}, metadata
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise CorruptionError(f"{path}: what it says of the collection is damaged: {error}", file=path) from error

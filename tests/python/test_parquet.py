@@ -136,6 +136,16 @@ def test_declared_columns_stay_declared(store: lamina.Store, tmp_path: Path) -> 
     docs.update([1], metadata=[{"other": 1.5}])
 
 
+def test_a_table_of_some_columns_comes_in(store: lamina.Store, rng: np.random.Generator, tmp_path: Path) -> None:
+    docs = store.create_collection("docs", model=MODEL, schema={"year": int, "lang": str})
+    docs.add([1], rng.standard_normal((1, 8)), metadata=[{"year": 2020, "lang": "en"}], content=["one"])
+    pq.write_table(docs.to_arrow(include=["metadata.year", "content", "vectors"]), tmp_path / "some.parquet")
+    other = store.from_parquet(tmp_path / "some.parquet", "other")
+    assert list(other.get([1]).metadata) == [{"year": 2020}]
+    with pytest.raises(TypeError, match="year"):
+        other.add([2], rng.standard_normal((1, 8)), metadata=[{"year": "soon"}])
+
+
 def test_scopes_and_batches(store: lamina.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row groups and writes of 256 rows; the last is not full."""
     monkeypatch.setattr(parquet, "BATCH_BYTES", 1)

@@ -198,7 +198,7 @@ def test_descriptors_do_not_grow_with_collections(path: Path, read_only: bool) -
             docs.add(np.arange(10), VECTORS[:10], content=["text"] * 10)
             if number % 2:
                 docs.optimize()
-    with lamina.open(path, read_only=read_only) as store:
+    with lamina.open(path, read_only=read_only, maintenance="manual") as store:
         counts = []
         for number in range(60):
             docs = store.get_collection(f"c{number}")

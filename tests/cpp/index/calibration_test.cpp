@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "index/synthetic.h"
@@ -48,7 +49,10 @@ TEST(Calibration, WhatIsFarLiesBetweenWhatWasMeasured) {
   EXPECT_EQ(table.far_for(10), 2);
   EXPECT_NEAR(table.far_for(31.622776), 3, 1e-5);
   EXPECT_EQ(table.far_for(100), 4);
-  EXPECT_EQ(table.far_for(101), kNever);
+  EXPECT_NEAR(table.far_for(1000), 6, 1e-5);
+  table.points.resize(2);
+  EXPECT_EQ(table.far_for(10), 2);
+  EXPECT_EQ(table.far_for(11), kNever);
 }
 
 TEST(Calibration, AnIndexKeepsItsPromiseOnNewQueries) {
@@ -60,8 +64,7 @@ TEST(Calibration, AnIndexKeepsItsPromiseOnNewQueries) {
   spec.dim = dim;
   VectorSet set(spec);
   testing::add(set, vectors, 0, rows, 2);
-  const std::shared_ptr<const View> before = set.view();
-  set.replace_parts(*before, VectorSet::rebuild(*before, 2));
+  testing::rebuilt(set, 2);
   ASSERT_FALSE(set.view()->parts[0].part->calibration.points.empty());
   for (const float wanted : {0.9F, 0.95F, 0.99F}) {
     const double got =
@@ -70,25 +73,58 @@ TEST(Calibration, AnIndexKeepsItsPromiseOnNewQueries) {
   }
 }
 
+std::vector<float> mirrored(std::vector<float> vectors) {
+  for (float& x : vectors) x = -x;
+  return vectors;
+}
+
 // Whose nearest rows are far away, and hardly nearer than others.
 TEST(Calibration, AnIndexKeepsItsPromiseOnQueriesFromElsewhere) {
   const uint32_t dim = 24;
   const uint32_t rows = 4000;
   const std::vector<float> vectors = testing::clustered(rows, dim, 1, 40);
-  std::vector<float> queries = testing::clustered(100, dim, 2, 40);
-  for (float& x : queries) x = -x;
+  const std::vector<float> queries = mirrored(testing::clustered(100, dim, 2, 40));
   for (const Metric metric : {Metric::kCosine, Metric::kIp, Metric::kL2}) {
     VectorSet set(testing::graph_spec(dim, metric));
     testing::add(set, vectors, 0, rows, 2);
-    const std::shared_ptr<const View> before = set.view();
-    set.replace_parts(*before, VectorSet::rebuild(*before, 2));
-    const double slack = metric == Metric::kIp ? 0.1 : 0.02;  // it does not tell how much farther a query is
+    testing::rebuilt(set, 2);
+    const double slack = metric == Metric::kIp ? 0.1 : 0.03;  // which does not tell how much farther a query is
     for (const float wanted : {0.9F, 0.95F, 0.99F}) {
       const double got =
           testing::recall(*set.view(), vectors, testing::numbers(0, rows), queries, {.k = 10, .recall = wanted});
       EXPECT_GE(got, wanted - slack) << name_of(metric);
     }
+    std::vector<SearchStep> steps;
+    for (size_t q = 0; q < 100; ++q) testing::search(*set.view(), &queries[q * dim], {.k = 10, .steps = &steps});
+    EXPECT_GE(std::ranges::count(steps, SearchStep::Method::kWalk, &SearchStep::method), 150) << name_of(metric);
+    steps.clear();
+    for (size_t q = 0; q < 100; ++q) testing::search(*set.view(), &vectors[q * dim], {.k = 10, .steps = &steps});
+    EXPECT_LE(steps.size(), 140U) << name_of(metric);
   }
+}
+
+TEST(Calibration, WhatLiesElsewhereIsFoundInAHead) {
+  const uint32_t dim = 24;
+  std::vector<float> vectors = testing::clustered(4000, dim, 1, 40);
+  const std::vector<float> elsewhere = mirrored(testing::clustered(2000, dim, 3, 40));
+  vectors.insert(vectors.end(), elsewhere.begin(), elsewhere.end());
+  const std::vector<float> queries = mirrored(testing::clustered(100, dim, 2, 40));
+  VectorSet set(testing::graph_spec(dim, Metric::kCosine));
+  testing::add(set, vectors, 0, 4000, 2);
+  testing::rebuilt(set, 2);
+  testing::add(set, vectors, 4000, 6000, 2);
+  EXPECT_GE(testing::recall(*set.view(), vectors, testing::numbers(0, 6000), queries, {.k = 10}), 0.93);
+}
+
+// A short query's distances do not tell how far it is.
+TEST(Calibration, QueriesOfNoLengthAreNotFar) {
+  const uint32_t dim = 24;
+  VectorSet set(testing::graph_spec(dim, Metric::kIp));
+  testing::add(set, testing::clustered(4000, dim, 1, 40), 0, 4000, 2);
+  testing::rebuilt(set, 2);
+  std::vector<SearchStep> steps;
+  testing::search(*set.view(), std::vector<float>(dim).data(), {.k = 10, .steps = &steps});
+  EXPECT_EQ(steps.size(), 1U);
 }
 
 }  // namespace
