@@ -68,9 +68,10 @@ class PartSearch {
   static constexpr uint64_t kFewRows = 64;  // are as soon measured on their vectors as on their codes
 
   // Where a query is far from the rows, a walk is at first so many times broader, and then so many times again; the
-  // former as many times more as it is farther, but no more than that.
+  // former as many times more as it is farther, but no more than that. Where many rows fail, it is always broader.
   static constexpr double kBroader = 4;
   static constexpr double kBroaderStill = 2;
+  static constexpr double kFiltered = 1.5;
   static constexpr double kFarthest = 4;
 
   // A walk costs what scanning so many rows does, for each row of its breadth: where few rows are dropped in the end,
@@ -105,16 +106,15 @@ class PartSearch {
   // So much broader, a walk on them finds what one on the finer codes does.
   size_t coarse_breadth(size_t ef) const { return std::max(ef + ef / 8 + 4, wanted_ + wanted_ / 4); }
 
-  static uint32_t measured_breadth(const Part& part, const SearchOptions& options) {
-    return part.calibration.ef_for(options.recall, options.k);
+  // What was measured for queries beside which rows lie: what passes a filter may lie farther.
+  double measured_breadth(const Part& part) const {
+    return part.calibration.ef_for(options_.recall, options_.k) * (many_fail() ? kFiltered : 1);
   }
-  static uint32_t measured_breadth(const HeadGraph&, const SearchOptions& options) {
-    return Calibration{}.ef_for(options.recall, options.k);
-  }
+  double measured_breadth(const HeadGraph&) const { return Calibration{}.ef_for(options_.recall, options_.k); }
 
   size_t asked_breadth() const {
     if (options_.ef != 0) return std::max<size_t>(options_.ef, wanted_);
-    const double measured = measured_breadth(*graph_, options_);
+    const double measured = measured_breadth(*graph_);
     return std::max(static_cast<size_t>(alone_ ? measured : measured * mine_.broader), wanted_);
   }
 
