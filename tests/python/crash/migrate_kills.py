@@ -159,6 +159,9 @@ def migrate(docs: Collection, chance: random.Random | None) -> None:
         m.run(batch_size=64, progress=False, optimize=chance is None or chance.random() < 0.3)
         stay()
         if chance is not None and chance.random() < 0.2:
+            m.pause()
+            stay()
+        if chance is not None and chance.random() < 0.2:
             m.abort()
             return
         try:
@@ -168,6 +171,7 @@ def migrate(docs: Collection, chance: random.Random | None) -> None:
     stay()
     if chance is not None and chance.random() < 0.3:
         m.rollback(allow_missing=chance.random() < 0.5)
+        stay()
         return
     m.finalize()
 
