@@ -256,9 +256,10 @@ void calibrate(const VectorSpec& spec, Part& part, int threads) {
   if (part.graph.entry == kNoRow) return;
   add_coarse_codes(spec, part, threads);
   Trial trial(spec, part, kMostSamples, threads);
-  if (trial.empty() || !coarse_codes_do(trial, part)) drop_coarse_codes(part);
+  if (trial.empty()) return drop_coarse_codes(part);
+  if (!coarse_codes_do(trial, part)) drop_coarse_codes(part);
   for (const uint32_t k : {1U, kUsualK, 100U}) {
-    if (trial.empty() || k > trial.most_k()) break;
+    if (k > trial.most_k()) break;
     const float far = trial.far(k);
     for_each_breadth(part, k, [&](uint32_t ef) {
       const float recall = trial.recall(k, ef, far);

@@ -71,8 +71,8 @@ class PartSearch {
   // former as many times more as it is farther, but no more than that. Where many rows fail, it is always broader.
   static constexpr double kBroader = 4;
   static constexpr double kBroaderStill = 2;
-  static constexpr double kFiltered = 1.5;
   static constexpr double kFarthest = 4;
+  static constexpr double kFiltered = 1.5;
 
   // A walk costs what scanning so many rows does, for each row of its breadth: where few rows are dropped in the end,
   // and where many are, or are stepped over, and the rows are scanned on codes. Measured: see bench/README.md.

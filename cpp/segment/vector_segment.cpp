@@ -181,9 +181,10 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
       Calibration::Point point{in.u32(), in.u32(), in.f32(), in.f32()};
       const bool sane = point.k > 0 && point.ef > 0 && point.ef <= std::max(part_.rows, kMaxEf) && point.recall >= 0 &&
                         point.recall <= 1 && std::isfinite(point.far);
-      if (!sane)
+      if (!sane) {
         in.corrupt("a measured recall", "k " + std::to_string(point.k) + ", ef " + std::to_string(point.ef) + ", far " +
                                             std::to_string(point.far));
+      }
       part_.calibration.points.push_back(point);
     }
   }
