@@ -185,8 +185,10 @@ py::dict stats(const Index& index) {
     for (const Calibration::Point& point : sealed.part->calibration.points) {
       calibration.append(py::make_tuple(point.k, point.ef, point.recall));
     }
+    py::object code_bits = py::none();
+    if (sealed.part->codes != nullptr) code_bits = py::int_(sealed.part->coarse_codes != nullptr ? 4 : 8);
     parts.append(py::dict("rows"_a = sealed.part->rows, "deleted"_a = sealed.deleted.count(),
-                          "name"_a = sealed.part->name, "calibration"_a = calibration));
+                          "name"_a = sealed.part->name, "code_bits"_a = code_bits, "calibration"_a = calibration));
   }
   return py::dict("live"_a = view->live, "head_rows"_a = view->head_rows, "head_deleted"_a = view->head_deleted.count(),
                   "parts"_a = parts);

@@ -232,8 +232,9 @@ class Index(Neighbours):
     def stats(self) -> dict[str, Any]:
         """`live` rows, `head_rows` and `head_deleted` of the growing part, and `parts`: the merged ones.
 
-        Each part has `rows`, `deleted`, `name` (its file, or "memory") and `calibration`: a list of
-        `(k, ef, recall)` as it measured itself.
+        Each part has `rows`, `deleted`, `name` (its file, or "memory"), `code_bits` (4 or 8, a number of the codes
+        that its graph is walked on; None: on the vectors) and `calibration`: a list of `(k, ef, recall)` as it measured
+        itself.
         """
         return self._core.stats()
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench import data, gil, interference, measure, peers
+from bench import data, gil, interference, measure, peers, roofline
 
+import lamina
 from lamina import _core
 
 
@@ -108,6 +109,22 @@ def test_an_answer_that_is_no_set_of_rows_is_refused(answer: list[int]) -> None:
     known = data.DataSet("few", "l2", np.eye(4, dtype=np.float32), np.zeros((1, 4), np.float32), np.arange(4)[None])
     with pytest.raises(ValueError, match="not a set of rows"):
         known.recall(np.array([answer]), 3)
+
+
+def test_the_share_of_the_limit_is_what_the_lines_take_at_the_least(tmp_path: Path) -> None:
+    gather = tmp_path / "gather"
+    gather.write_text('#!/bin/sh\ntest "$*" = "1 2" && echo 0.5\n')  # megabytes, and the lines of a row
+    gather.chmod(0o755)
+    rows = np.random.default_rng(4).random((3000, 24), np.float32)
+    nearest = np.argsort(((rows[:50, None] - rows[None]) ** 2).sum(axis=2))[:, :100]
+    index = lamina.Index(dim=24, metric="l2", m=roofline.M, quantize=None)
+    index.add(rows)
+    index.optimize()
+    found = roofline.measure(data.DataSet("own", "l2", rows, rows[:50], nearest), 0.9, index, gather, seconds=0.01)
+    assert found.recall >= 0.85
+    assert 10 <= found.rows < len(rows)
+    assert 2 * found.rows < found.lines < 4 * found.rows  # two lines a row, and two for the links of those expanded
+    assert found.text("own").split("|")[7].strip() == f"{found.lines / 0.5 / 1000:.1f}"
 
 
 def test_interference_is_measured_in_processes_and_threads(
