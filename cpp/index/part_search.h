@@ -207,7 +207,7 @@ class PartSearch {
       if (away <= far) return true;
       mine_.broader = kBroader * (far > 0 ? std::min<double>(away / far, kFarthest) : 1);
       for (size_t may_be_new = wanted_ / 10;; may_be_new = 0) {
-        const float before = top.distance_of(wanted_ - may_be_new, mine_.distances);
+        const float before = top.distance_of_nearest(wanted_ - may_be_new, mine_.distances);
         const auto broader = static_cast<size_t>(static_cast<double>(breadth) * mine_.broader);
         top.clear();
         if (scan_is_as_cheap(broader) || walk_all(capacity(broader)) < wanted_) return false;

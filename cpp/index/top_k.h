@@ -31,7 +31,7 @@ class TopK {
   float bound() const { return full() ? heap_.front().distance : radius_; }
 
   // The distance within which the nearest `n` are. REQUIRES: 0 < n <= size().
-  float distance_of(size_t n, std::vector<float>& scratch) const {
+  float distance_of_nearest(size_t n, std::vector<float>& scratch) const {
     scratch.clear();
     for (const Hit& hit : heap_) scratch.push_back(hit.distance);
     const auto nth = scratch.begin() + static_cast<ptrdiff_t>(n - 1);

@@ -68,7 +68,7 @@ class Known:
         keys, refs = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
         for part in snapshot._refs(CHUNK):
             vector = core.provenance_at(part)
-            halves = vector["made_from"].view(np.uint64)
+            halves = _halves(vector["made_from"])
             usable = vector["has_vector"] & ((halves[:, 0] | halves[:, 1]) != 0)
             usable &= vector["embedded_us"] >= self._oldest_us
             keys.append(halves[usable, 0])
@@ -81,7 +81,7 @@ class Known:
         """Which of the wanted hashes have a vector in the snapshot, and the record of each."""
         if not len(self._keys) or not len(wanted):
             return np.empty(0, np.int64), np.empty(0, np.uint64)
-        keys = _first_half(wanted)
+        keys = _halves(wanted)[:, 0]
         places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
         at = np.flatnonzero(self._keys[places] == keys)
         refs = self._refs[places[at]]
@@ -107,5 +107,5 @@ def generation_of(core: _core.Snapshot, model: Model, collection: str) -> _core.
     raise mismatch(model, Model.from_canonical(core.model), doing="take up vectors", collection=collection)
 
 
-def _first_half(hashes: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    return np.ascontiguousarray(hashes[:, :8]).view(np.uint64).reshape(-1)
+def _halves(hashes: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(hashes).view(np.uint64)  # (n, 2)
