@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench import data, gil, interference, measure, peers, roofline
+from bench import data, gil, growth, interference, measure, peers, roofline
 
 import lamina
 from lamina import _core
@@ -86,6 +86,12 @@ def test_interpolation_is_straight_in_logarithms() -> None:
 
     at = measure.interpolate(0.95, (0.94, rate(0.94)), (0.96, rate(0.96)), 1e-4)
     assert at == pytest.approx(rate(0.95))
+
+
+def test_growth_is_the_exponent_of_a_power_law() -> None:
+    rows = [100, 1000, 30_000]
+    assert growth.exponent(rows, [3.0 * n**1.5 for n in rows]) == pytest.approx(1.5)
+    assert growth.exponent(rows, [7.0] * 3) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_ratio_is_the_median_of_the_pairs() -> None:
