@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,6 @@ class Rows(NamedTuple):
     metadata: pa.RecordBatch
     content: pa.Array
     found: tuple[_core.Snapshot, NDArray[np.uint64]] | None = None  # where, if all of them are in a snapshot
-    order: tuple[str, ...] = ()  # of the columns, those that were left out among them
 
 
 class Base:
@@ -78,10 +77,13 @@ class Base:
         else:
             self._over.update(dict.fromkeys(listed(write.ids)))
 
-    def rows(self, ids: Ids, less: Container[str] = ()) -> Rows:
-        """The records of these ids, but for some columns. NotFoundError names the first that is not there."""
+    def rows(self, ids: Ids, blank: Sequence[str] = ()) -> Rows:
+        """The records of these ids; columns of `blank` need not be read, and then hold nothing but null.
+
+        NotFoundError names the first that is not there.
+        """
         if not self._over and not self._cleared:
-            return self._stored(ids, less)
+            return self._stored(ids, blank)
         wanted = listed(ids)
         below = [at for at, id in enumerate(wanted) if id not in self._over]
         if self._cleared and below:
@@ -122,7 +124,7 @@ class Base:
                     raise self._absent(id)
                 yield at, where
 
-    def _stored(self, ids: Ids, less: Container[str] = ()) -> Rows:
+    def _stored(self, ids: Ids, blank: Sequence[str] = ()) -> Rows:
         from lamina import records
 
         refs = np.full(len(ids), _core.NO_REF, np.uint64) if not len(self.snapshot) else self.snapshot.find(ids)
@@ -130,9 +132,8 @@ class Base:
         if absent.any():
             raise self._absent(listed(ids)[int(absent.argmax())])
         found, cache = self.snapshot.blocks_at(refs), self._shared.cache
-        names = dict.fromkeys(name for block, _, _ in found for name in cache.metadata(block).schema.names)
-        metadata = records.metadata_in(found, cache, [name for name in names if name not in less])
-        return Rows(metadata, records.content_in(found, cache), (self.snapshot, refs), tuple(names))
+        metadata = records.metadata_in(found, cache, blank=blank)
+        return Rows(metadata, records.content_in(found, cache), (self.snapshot, refs))
 
     def _absent(self, id: object) -> NotFoundError:
         return NotFoundError(f"no record {id!r} in {self._name!r} to update: upsert adds what is not there")

@@ -444,12 +444,7 @@ class Collection(Reader, Writer[WriteResult]):
         return self._target_of(core)
 
     def _target_of(self, core: _core.Snapshot) -> writes.Target:
-        from lamina.kept import Kept
-        from lamina.shared import Settings
-
-        model = self._model_of(core)
-        wants_canary = not Kept.of(Settings.of(core.settings).kept).canary(model)
-        return writes.Target(self.name, model, wants_canary, core.migration[1] > 0)
+        return writes.Target(self.name, self._model_of(core), core.settings, core.migration[1] > 0)
 
     def _model_of(self, core: _core.Snapshot) -> Model:
         if core.fingerprint != self._model.digest:  # another one is served by now

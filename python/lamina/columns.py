@@ -8,6 +8,8 @@ that is absent and a key that is None are the same.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
@@ -66,7 +68,7 @@ def partly_given(metadata: Any, batch: pa.RecordBatch) -> dict[str, pa.Array]:
 
 def no_columns(rows: int) -> pa.RecordBatch:
     """A batch of `rows` rows and no column."""
-    return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, type=pa.struct([])))
+    return pa.RecordBatch.from_struct_array(pa.Array.from_buffers(pa.struct([]), rows, [None]))
 
 
 def clean(value: Any) -> Any:
@@ -80,15 +82,12 @@ def clean(value: Any) -> Any:
 
 def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """The rows of a batch as clean dicts."""
-    names = batch.schema.names
-    if not names:
+    if not batch.num_columns:
         return [{} for _ in range(batch.num_rows)]
-    values = [
-        [clean(value) for value in column.to_pylist()] if pa.types.is_nested(column.type) else column.to_pylist()
-        for column in batch.columns
-    ]
-    rows = zip(*values, strict=True)
-    return [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows]
+    rows: list[dict[str, Any]] = batch.to_struct_array().to_pylist()
+    if any(column.null_count or pa.types.is_nested(column.type) for column in batch.columns):
+        return [clean(row) for row in rows]
+    return rows
 
 
 def merge_schemas(old: pa.Schema, new: pa.Schema) -> pa.Schema:
@@ -99,8 +98,11 @@ def merge_schemas(old: pa.Schema, new: pa.Schema) -> pa.Schema:
     for field in new:
         known = fields.get(field.name)
         kind = field.type if known is None else unify(known.type, field.type, field.name)
-        if known is None or not kind.equals(known.type):
+        if known is None:
             fields[field.name] = pa.field(field.name, kind)
+            changed = True
+        elif not kind.equals(known.type):
+            fields[field.name] = known.with_type(kind)
             changed = True
     return pa.schema(list(fields.values())) if changed else old
 
@@ -191,19 +193,26 @@ def select(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
 
 
 def pick(
-    batches: Sequence[pa.RecordBatch], rows: NDArray[np.int64], names: Container[str] | None = None
+    batches: Sequence[pa.RecordBatch],
+    rows: NDArray[np.int64],
+    names: Container[str] | None = None,
+    blank: Container[str] = (),
 ) -> pa.RecordBatch:
-    """These rows of all batches, which are counted through, in the schema that holds them all; of these columns."""
-    schema = pa.schema([])
-    for batch in batches:
-        schema = merge_schemas(schema, batch.schema)
-    wanted = [name for name in schema.names if names is None or name in names]
-    if not wanted:
-        return no_columns(len(rows))
-    if not all(batch.schema.equals(schema) for batch in batches):
-        schema = pa.schema([schema.field(name) for name in wanted])
-    table = pa.Table.from_batches([conform(batch, schema) for batch in batches]).select(wanted).take(pa.array(rows))
-    return _batch({name: pa.concat_arrays(table.column(name).chunks) for name in wanted}, len(rows))
+    """These rows of all batches, which are counted through, in the schema that holds them all.
+
+    Of these columns alone, if there are names; columns of `blank` keep their places, and hold nothing but null.
+    """
+    try:
+        table = pa.Table.from_batches(batches)
+    except pa.ArrowInvalid:  # of several schemas
+        schema = functools.reduce(merge_schemas, (batch.schema for batch in batches))
+        schema = pa.schema([field for field in schema if names is None or field.name in names])
+        table = pa.Table.from_batches([conform(batch, schema) for batch in batches])
+    wanted = [name for name in table.column_names if names is None or name in names]
+    taken = table.select([name for name in wanted if name not in blank]).take(pa.array(rows))
+    empty = pa.nulls(len(rows))
+    made = {name: empty if name in blank else pa.concat_arrays(taken.column(name).chunks) for name in wanted}
+    return _batch(made, len(rows))
 
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -223,27 +232,24 @@ def admit(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:
     A column that holds integers beyond ±2**53 is marked: it cannot become double later. TypeError for a type that does
     not fit, or would change a declared one, ValueError for such an integer where the column is double already.
     """
-    merged = merge_schemas(schema, batch.schema)
-    fields, changed = list(merged), merged is not schema
+    admitted = merge_schemas(schema, batch.schema)
     for given, values in zip(batch.schema, batch.columns, strict=True):
-        at, before = merged.get_field_index(given.name), schema.get_field_index(given.name)
-        kind = fields[at].type
-        marks = {} if before < 0 else dict(schema.field(before).metadata or {})
-        if DECLARED in marks and not kind.equals(schema.field(before).type):
+        field = admitted.field(given.name)
+        marks = field.metadata or {}
+        if DECLARED in marks and not field.type.equals(schema.field(given.name).type):
             raise TypeError(
-                f"metadata column {given.name!r} was declared {schema.field(before).type} and gets {given.type}: give "
-                "what fits, or another name"
+                f"metadata column {given.name!r} was declared {schema.field(given.name).type} and gets {given.type}: "
+                "give what fits, or another name"
             )
         if pa.types.is_int64(given.type) and LARGE not in marks and holds_large_integers(values):
             marks[LARGE] = b"1"
-            changed = True
-        if LARGE in marks and pa.types.is_float64(kind):
+            admitted = admitted.set(admitted.get_field_index(given.name), field.with_metadata(marks))
+        if LARGE in marks and pa.types.is_float64(field.type):
             raise ValueError(
                 f"metadata column {given.name!r} would hold both doubles and integers beyond ±2**53, which a double "
                 "cannot hold exactly: give it another name"
             )
-        fields[at] = pa.field(given.name, kind, metadata=marks or None)
-    return pa.schema(fields) if changed else schema
+    return admitted
 
 
 def declared(given: Any) -> pa.Schema:
@@ -269,8 +275,8 @@ def _type(name: object, kind: Any) -> pa.DataType:
 
 def holds_large_integers(column: pa.Array) -> bool:
     """Whether an int64 column has a value that a double cannot hold exactly."""
-    bounds = pc.min_max(column).as_py()
-    return bounds["max"] is not None and (bounds["max"] > EXACT_IN_DOUBLE or bounds["min"] < -EXACT_IN_DOUBLE)
+    values = (column.fill_null(0) if column.null_count else column).to_numpy()
+    return bool(values.max(initial=0) > EXACT_IN_DOUBLE or values.min(initial=0) < -EXACT_IN_DOUBLE)
 
 
 def as_table(metadata: Any) -> pa.Table | None:
@@ -290,15 +296,11 @@ def as_table(metadata: Any) -> pa.Table | None:
 def _from_dicts(rows: Sequence[Any], count: int) -> pa.RecordBatch:
     if len(rows) != count:
         raise ValueError(f"metadata has {len(rows)} rows for {count} ids")
-    names: dict[str, None] = {}
-    for at, row in enumerate(rows):
-        if row is None:
-            continue
+    given = [{} if row is None else row for row in rows]
+    for at, row in enumerate(given):
         if type(row) is not dict and not isinstance(row, Mapping):
             raise TypeError(f"metadata[{at}] is a {type(row).__name__}: each row is a dict, or None")
-        if not row.keys() <= names.keys():
-            names.update(dict.fromkeys(row))
-    given = [{} if row is None else row for row in rows]
+    names = dict.fromkeys(itertools.chain.from_iterable(given))
     return _batch({_name(name): _array(name, [row.get(name) for row in given]) for name in names}, count)
 
 

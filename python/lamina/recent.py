@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -25,10 +25,12 @@ class Recent(Generic[K, V]):
 
     def find(self, key: K) -> V | None:
         with self._lock:
-            if (known := self._known.get(key)) is None:
-                return None
-            self._known.move_to_end(key)
-            return known[0]
+            return self._find(key)
+
+    def find_all(self, keys: Iterable[K]) -> list[V | None]:
+        """What is known of each key."""
+        with self._lock:
+            return [self._find(key) for key in keys]
 
     def keep(self, key: K, value: V, nbytes: int) -> V:
         """The value, which has taken the place of one that was kept for this key."""
@@ -40,6 +42,12 @@ class Recent(Generic[K, V]):
             while self._held > self._room and len(self._known) > 1:
                 self._held -= self._known.popitem(last=False)[1][1]
         return value
+
+    def _find(self, key: K) -> V | None:
+        if (known := self._known.get(key)) is None:
+            return None
+        self._known.move_to_end(key)
+        return known[0]
 
 
 _all: weakref.WeakSet[Recent[Any, Any]] = weakref.WeakSet()

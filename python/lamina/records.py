@@ -158,24 +158,29 @@ class BlockCache:
         self._metadata: Recent[int, pa.RecordBatch] = Recent(metadata_bytes)
         self._content: Recent[int, pa.Array] = Recent(content_bytes)
 
-    def metadata(self, block: _core.Block, names: Sequence[str] | None = None) -> pa.RecordBatch:
-        """The metadata of a block, or at least these columns of it, which alone may be decoded."""
-        known = self._metadata.find(block.key)
-        if known is not None:
-            return known
+    def metadata(self, blocks: Sequence[_core.Block], names: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The metadata of each block, or at least these columns of it, which alone may be decoded."""
+        known = self._metadata.find_all([block.key for block in blocks])
+        for block, batch in zip(blocks, known, strict=True):
+            yield self._read_metadata(block, names) if batch is None else batch
+
+    def content(self, blocks: Sequence[_core.Block]) -> Iterator[pa.Array | None]:
+        """The content of each block; None where no record has any."""
+        known = self._content.find_all([block.key for block in blocks])
+        for block, kept in zip(blocks, known, strict=True):
+            texts = self._read_content(block) if kept is None else kept
+            yield texts if len(texts) else None
+
+    def _read_metadata(self, block: _core.Block, names: Sequence[str] | None) -> pa.RecordBatch:
         if names is not None:
             return codec.read_metadata(block, names)
-        known = codec.read_metadata(block)
-        return self._metadata.keep(block.key, known, known.nbytes)
+        read = codec.read_metadata(block)
+        return self._metadata.keep(block.key, read, read.nbytes)
 
-    def content(self, block: _core.Block) -> pa.Array | None:
-        """The content of a block; None where no record has any."""
-        known = self._content.find(block.key)
-        if known is None:
-            found = codec.read_content(block)
-            known = NONE if found is None else found
-            self._content.keep(block.key, known, max(known.nbytes, 64))
-        return known if len(known) else None
+    def _read_content(self, block: _core.Block) -> pa.Array:
+        read = codec.read_content(block)
+        read = NONE if read is None else read
+        return self._content.keep(block.key, read, max(read.nbytes, 64))
 
 
 def metadata_at(
@@ -190,33 +195,35 @@ def content_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockC
     return content_in(snapshot.blocks_at(refs), cache)
 
 
-def metadata_in(found: Sequence[Place], cache: BlockCache, names: Sequence[str] | None = None) -> pa.RecordBatch:
-    """`metadata_at` of what `blocks_at` has found."""
+def metadata_in(
+    found: Sequence[Place], cache: BlockCache, names: Sequence[str] | None = None, blank: Sequence[str] = ()
+) -> pa.RecordBatch:
+    """`metadata_at` of what `blocks_at` has found; columns of `blank` hold nothing but null."""
     if not found:
         return columns.no_columns(0)
-    blocks, first = [], 0
-    places = np.empty(sum(len(rows) for _, rows, _ in found), np.int64)
-    for block, rows, positions in found:
-        batch = cache.metadata(block, names)
+    blocks, wanted, positions = zip(*found, strict=True)
+    batches, places, first = [], [], 0
+    for batch, rows in zip(cache.metadata(blocks, names), wanted, strict=True):
         if batch.num_rows > ALONE + 8 * len(rows):
             batch = batch if names is None else columns.select(batch, names)
-            batch, rows = columns.take(batch, pa.array(rows)), np.arange(len(rows), dtype=np.uint32)
-        blocks.append(batch)
-        places[positions] = first + rows.astype(np.int64)
+            batch, rows = columns.take(batch, pa.array(rows)), np.arange(len(rows))
+        batches.append(batch)
+        places.append(rows + np.int64(first))
         first += batch.num_rows
-    return columns.pick(blocks, places, names)
+    return columns.pick(batches, _in_order(positions, np.concatenate(places)), names, blank)
 
 
 def content_in(found: Sequence[Place], cache: BlockCache) -> pa.Array:
     """`content_at` of what `blocks_at` has found."""
-    blocks = [cache.content(block) for block, _, _ in found]
+    blocks = list(cache.content([block for block, _, _ in found]))
     if all(block is None for block in blocks):
         return pa.nulls(sum(len(rows) for _, rows, _ in found), pa.large_string())
     parts = [
         pa.nulls(len(rows), pa.large_string()) if block is None else block.take(pa.array(rows))
         for block, (_, rows, _) in zip(blocks, found, strict=True)
     ]
-    return pa.concat_arrays(parts).take(_inverse([positions for _, _, positions in found]))
+    taken = np.arange(sum(map(len, parts)))
+    return pa.concat_arrays(parts).take(pa.array(_in_order([positions for _, _, positions in found], taken)))
 
 
 def lists_of(vectors: NDArray[Any], has_vector: NDArray[np.bool_]) -> pa.Array:
@@ -245,8 +252,8 @@ def projection(fields: Iterable[str], schema: pa.Schema) -> list[str] | None:
     return named
 
 
-def _inverse(order: list[NDArray[np.int64]]) -> pa.Array:
-    positions = np.concatenate(order)
-    rows = np.empty(len(positions), np.int64)
-    rows[positions] = np.arange(len(positions))
-    return pa.array(rows)
+def _in_order(positions: Sequence[NDArray[np.int64]], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows, each at its position."""
+    ordered = np.empty_like(rows)
+    ordered[np.concatenate(positions)] = rows
+    return ordered

@@ -194,7 +194,7 @@ def _int_array(ids: Any) -> NDArray[Any]:
         if ids.size and ids.dtype != object:
             raise TypeError(f"ids are integers, and of dtype {ids.dtype} here, such as {ids.flat[0]!r}")
     values = list(_plain(ids))
-    if all(type(value) is int for value in values):
+    if set(map(type, values)) <= {int}:
         try:
             return np.fromiter(values, dtype=np.int64, count=len(values))
         except OverflowError:

@@ -8,7 +8,7 @@ is committed: those of a snapshot, and in a transaction also those of the operat
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from lamina import _core
 from lamina.errors import DuplicateIdError
 from lamina.filters import Filter, as_filter
 from lamina.models import Model, TaggedVectors, mismatch, unnamed
+from lamina.shared import Settings
 from lamina.vectors import as_int_ids, as_str_ids, as_vectors
 
 if TYPE_CHECKING:
@@ -73,17 +74,16 @@ class Target:
 
     name: str
     model: Model
-    wants_canary: bool = False  # it has none yet: the first texts that are embedded bring it
-    wants_name: bool = False  # it was cut over once: arrays must say which model made them
+    settings: str  # of the collection
+    wants_name: bool  # it was cut over once: arrays must say which model made them
 
     def embed(self, texts: list[str]) -> tuple[NDArray[Any], str]:
         """The vectors of texts, and the canary that the collection is to keep from now on, "" if none."""
-        vectors = self.model.embed(texts)
-        if not self.wants_canary or not texts:
-            return vectors, ""
-        from lamina import canary
+        from lamina import canary, kept
 
-        return vectors, canary.first(self.model)
+        vectors = self.model.embed(texts)
+        known = kept.Kept.of(Settings.of(self.settings).kept).canary(self.model)
+        return vectors, canary.first(self.model) if texts and not known else ""
 
 
 class Origin(NamedTuple):
@@ -103,8 +103,8 @@ class Put:
     ids: Ids
     metadata: pa.RecordBatch
     content: pa.Array | None
-    hashes: NDArray[np.uint8] | None  # of the contents; None: an update has left them as they are
-    fates: NDArray[np.uint8]
+    hashes: NDArray[np.uint8] | None  # of the contents; None: there are none, or an update has left them as they are
+    fates: NDArray[np.uint8] | None  # None: each record is given a vector, or none is
     vectors: NDArray[Any] | None
     model: Model  # that made the vectors
     embedded: bool = False  # the vectors are the model's of the texts, made for this write
@@ -117,19 +117,18 @@ class Put:
         """The same for a collection that another model is served in by now."""
         texts = [] if self.content is None else self.content.to_pylist()
         if target.model.embed_with is None:
-            fates = np.full(len(texts), _core.FATE_NONE, np.uint8)
-            return dataclasses.replace(self, vectors=None, fates=fates, model=target.model, canary="")
+            return dataclasses.replace(self, vectors=None, model=target.model, canary="")
         vectors, canary = target.embed(texts)
         return dataclasses.replace(self, vectors=vectors, model=target.model, canary=canary)
 
     def op(self, collection: str, if_version: int | None, settings: tuple[str, str] | None = None) -> _core.WriteOp:
-        from lamina import codec
+        from lamina.codec import encode
 
         return _core.WriteOp(
             collection,
             self.verb,
             self.ids,
-            columns=codec.encode(self.metadata, self.content),
+            columns=encode(self.metadata, self.content),
             content_hash=self.hashes,
             fates=self.fates,
             vectors=self.vectors,
@@ -165,7 +164,7 @@ class Update:
         rows = base.rows(self.ids, [name for name in replaced if name not in self.partly])
         metadata = rows.metadata
         if self.metadata is not None:
-            metadata = _merge(metadata, self.metadata, self.partly, rows.order)
+            metadata = _merge(metadata, self.metadata, self.partly)
         content, hashes, vectors = rows.content, None, self.vectors
         fates = np.full(len(self.ids), _core.FATE_KEPT if vectors is None else _core.FATE_GIVEN, np.uint8)
         if self.content is not None:
@@ -203,41 +202,37 @@ Write = Put | Update | Delete
 
 def put(target: Target, verb: str, ids: Any, vectors: Any, metadata: Any, content: Any, model: Model | None) -> Put:
     """An `add` or `upsert`, checked, its texts embedded where no vectors are given."""
-    from lamina import columns
+    from lamina.columns import from_metadata
 
     ids = as_ids(ids)
     rows = len(ids)
-    batch = columns.from_metadata(metadata, rows)
+    batch = from_metadata(metadata, rows)
     texts = None if content is None else as_content(content, rows)
-    array = _vectors(target, vectors, rows, model)
-    fate, canary = _core.FATE_GIVEN, ""
+    array, canary = _vectors(target, vectors, rows, model), ""
     if array is None:
         if rows and (texts is None or texts.null_count):
             where = "" if texts is None else f" (content {texts.is_null().index(True).as_py()} is None)"
             raise ValueError(f"{verb} needs vectors=, or content= of every record{where}")
-        if target.model.embed_with is None:
-            fate = _core.FATE_NONE
-        else:
+        if target.model.embed_with is not None:
             array, canary = target.embed([] if texts is None else texts.to_pylist())
-    hashes = np.zeros((rows, 16), np.uint8) if texts is None else _hashes(texts)
-    fates = np.full(rows, fate, np.uint8)
+    hashes = None if texts is None else _hashes(texts)
     embedded = vectors is None and array is not None
-    return Put(verb, ids, batch, texts, hashes, fates, array, target.model, embedded, canary=canary)
+    return Put(verb, ids, batch, texts, hashes, None, array, target.model, embedded, canary=canary)
 
 
 def update(target: Target, ids: Any, vectors: Any, metadata: Any, content: Any, model: Model | None) -> Update:
     """An `update`, checked as far as it can be before its records are read."""
-    from lamina import columns
+    from lamina.columns import from_metadata, partly_given
 
     if vectors is None and metadata is None and content is None:
         raise ValueError("update needs at least one of metadata=, content= and vectors=")
     ids = as_ids(ids)
     _refuse_repeated(ids)
-    batch = None if metadata is None else columns.from_metadata(metadata, len(ids))
+    batch = None if metadata is None else from_metadata(metadata, len(ids))
     return Update(
         ids,
         batch,
-        {} if batch is None else columns.partly_given(metadata, batch),
+        {} if batch is None else partly_given(metadata, batch),
         None if content is None else as_content(content, len(ids)),
         _vectors(target, vectors, len(ids), model),
         target.model,
@@ -260,20 +255,16 @@ def ids_at(ids: Ids, rows: list[int]) -> Ids:
     return tuple(ids[row] for row in rows) if isinstance(ids, tuple) else ids[rows]
 
 
-def _merge(
-    old: pa.RecordBatch, new: pa.RecordBatch, partly: dict[str, pa.Array], order: Sequence[str]
-) -> pa.RecordBatch:
-    """`old` with the cells of `new` in place of its own, as far as they were given; in this order, new columns last."""
+def _merge(old: pa.RecordBatch, new: pa.RecordBatch, partly: dict[str, pa.Array]) -> pa.RecordBatch:
+    """`old` with the cells of `new` in place of its own, as far as they were given; new columns last."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from lamina import columns
 
-    fields = columns.merge_schemas(old.schema, new.schema)
-    if not len(fields):
+    schema = columns.merge_schemas(old.schema, new.schema)
+    if not len(schema):
         return old
-    names = dict.fromkeys([*order, *fields.names])
-    schema = pa.schema([fields.field(name) for name in names if name in fields.names])
     merged = []
     for field in schema:
         if field.name not in new.schema.names:
@@ -326,12 +317,15 @@ def as_content(content: Any, rows: int) -> pa.Array:
     if len(content) != rows:
         raise ValueError(f"{len(content)} contents for {rows} ids")
     try:
-        texts = content if isinstance(content, (pa.Array, pa.ChunkedArray)) else pa.array(content, from_pandas=True)
+        texts = content
+        if not isinstance(content, (pa.Array, pa.ChunkedArray)):
+            plain = isinstance(content, (list, tuple)) and set(map(type, content)) <= {str, type(None)}
+            texts = pa.array(content, pa.large_string() if plain else None, from_pandas=True)
         if isinstance(texts, pa.ChunkedArray):
             texts = pa.concat_arrays(texts.chunks) if texts.num_chunks else pa.array([], pa.large_string())
         if not (pa.types.is_null(texts.type) or "string" in str(texts.type)):
             raise TypeError(f"content is a list of str (or None), not of {texts.type}")
-        return texts.cast(pa.large_string())
+        return texts if pa.types.is_large_string(texts.type) else texts.cast(pa.large_string())
     except UnicodeEncodeError as error:
         raise ValueError(f"content {error.object!r} holds lone surrogates, which are no characters") from None
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -339,9 +333,9 @@ def as_content(content: Any, rows: int) -> pa.Array:
 
 
 def _hashes(texts: pa.Array) -> NDArray[np.uint8]:
-    from lamina import codec
+    from lamina.codec import content_hashes
 
-    return codec.content_hashes(texts.to_pylist())
+    return content_hashes(texts.to_pylist())
 
 
 def _refuse_repeated(ids: Ids) -> None:

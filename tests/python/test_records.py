@@ -281,11 +281,11 @@ def test_the_cache_is_bounded_by_blocks_and_by_bytes_of_content() -> None:
     cache = BlockCache(metadata_bytes=3 * columns.from_metadata([{"k": 0}], 1).nbytes, content_bytes=2500)
     blocks = [FakeBlock.of(key, block([{"k": key}], [f"{key}" * 1000])) for key in range(10)]
     for made in blocks:
-        assert cache.metadata(made).to_pylist() == [{"k": made.key}]  # type: ignore[arg-type]
-        assert cache.content(made).to_pylist() == [f"{made.key}" * 1000]  # type: ignore[arg-type]
+        assert next(cache.metadata([made])).to_pylist() == [{"k": made.key}]  # type: ignore[arg-type]
+        assert next(cache.content([made])).to_pylist() == [f"{made.key}" * 1000]  # type: ignore[arg-type]
     assert len(cache._metadata._known) == 3
     assert len(cache._content._known) == 2
-    assert cache.metadata(blocks[9]) is cache.metadata(blocks[9])  # type: ignore[arg-type]
+    assert next(cache.metadata([blocks[9]])) is next(cache.metadata([blocks[9]]))  # type: ignore[arg-type]
 
 
 def records() -> Records:
