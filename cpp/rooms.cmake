@@ -1,8 +1,10 @@
 # lamina_room(NAME USES ROOM...): one static library of cpp/NAME/*.cpp; links, and so may include, only the rooms it uses.
+# Of NOUN_x86.cpp, NOUN_arm64.cpp and NOUN_other.cpp one is taken: three answers to one header.
 function(lamina_room name)
   cmake_parse_arguments(room "" "" "USES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/cpp/${name}/*.cpp)
-  include(${CMAKE_SOURCE_DIR}/cpp/${name}/isa.cmake OPTIONAL)  # flags of single files
+  list(FILTER sources EXCLUDE REGEX "_(${LAMINA_OTHER_CPUS})\\.cpp$")
+  include(${CMAKE_SOURCE_DIR}/cpp/${name}/isa.cmake OPTIONAL)
   if(sources)
     add_library(lamina_${name} STATIC ${sources})
     set(scope PUBLIC)
@@ -16,6 +18,11 @@ function(lamina_room name)
     target_link_libraries(lamina_${name} ${scope} lamina_${used})
   endforeach()
   set_property(GLOBAL APPEND PROPERTY LAMINA_ROOMS ${name})
+endfunction()
+
+# lamina_isa(FILE FLAG...): flags of a single file, in the isa.cmake of its room.
+function(lamina_isa file)
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/cpp/${name}/${file} PROPERTIES COMPILE_OPTIONS "${ARGN}")
 endfunction()
 
 # lamina_module(NAME USES ROOM...): the Python extension lamina._core of cpp/NAME/*.cpp.

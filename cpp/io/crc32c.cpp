@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "io/crc32c_x86.h"
+#include "io/crc32c_cpu.h"
 
 namespace lamina {
 namespace {
@@ -42,12 +42,8 @@ uint32_t crc32c_portable(uint32_t seed, Bytes bytes) {
 }
 
 uint32_t crc32c(uint32_t seed, Bytes bytes) {
-#ifdef __x86_64__
-  static const auto best = have_crc32c_x86() ? crc32c_x86 : crc32c_portable;
-  return best(seed, bytes);
-#else
-  return crc32c_portable(seed, bytes);
-#endif
+  static const auto fastest = fastest_crc32c();
+  return fastest(seed, bytes);
 }
 
 }  // namespace lamina

@@ -5,13 +5,10 @@
 //   the CRC of all is  a * x^(16 n)  +  b * x^(8 n)  +  c   (mod P)
 //
 // A carry-less product of two reflected 32-bit values, fed to the instruction, is their product times x^33 (mod P):
-// the factors stored are therefore x^(8 m - 33). The only intrinsics outside cpp/kernels; the rest of the room is
-// compiled for the baseline, and these functions are called on CPUs that can run them alone.
-#include "io/crc32c_x86.h"
-
-#ifdef __x86_64__
-
+// the factors stored are therefore x^(8 m - 33).
 #include <immintrin.h>
+
+#include "io/crc32c_cpu.h"
 
 namespace lamina {
 namespace {
@@ -43,10 +40,6 @@ __attribute__((target("sse4.2,pclmul"))) uint64_t three_stretches(uint64_t crc, 
   return _mm_crc32_u64(0, sum) ^ c;
 }
 
-}  // namespace
-
-bool have_crc32c_x86() { return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"); }
-
 __attribute__((target("sse4.2,pclmul"))) uint32_t crc32c_x86(uint32_t seed, Bytes bytes) {
   constexpr size_t kLong = 1360;  // three of them nearly fill a 4 KiB block
   constexpr size_t kShort = 168;
@@ -60,6 +53,10 @@ __attribute__((target("sse4.2,pclmul"))) uint32_t crc32c_x86(uint32_t seed, Byte
   return ~static_cast<uint32_t>(crc);
 }
 
-}  // namespace lamina
+}  // namespace
 
-#endif
+decltype(&crc32c) fastest_crc32c() {
+  return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul") ? crc32c_x86 : crc32c_portable;
+}
+
+}  // namespace lamina

@@ -3,9 +3,8 @@
 
 #include <immintrin.h>
 
-#include <cstring>
-
 #include "kernels/distance_loop.h"
+#include "kernels/first_bytes.h"
 
 namespace lamina {
 
@@ -53,28 +52,10 @@ struct Ints256 {
   LAMINA_INLINE void store(void* out, __m128i sums) { _mm_storeu_si128(static_cast<__m128i*>(out), sums); }
 };
 
-template <class Word>
-LAMINA_INLINE uint64_t load_word(const uint8_t* p) {
-  Word word = 0;
-  std::memcpy(&word, p, sizeof(word));
-  return word;
-}
-
-// 0 < count < 16 bytes and zeros behind them. Two words that may overlap reach both ends without reading past them.
+// 0 < count < 16 bytes and zeros behind them.
 LAMINA_INLINE __m128i load_first(const void* from, size_t count) {
-  const auto* p = static_cast<const uint8_t*>(from);
-  const size_t bits = 8 * count;
-  if (count >= 8) {
-    const uint64_t high = count == 8 ? 0 : load_word<uint64_t>(p + count - 8) >> (128 - bits);
-    return _mm_set_epi64x(static_cast<int64_t>(high), static_cast<int64_t>(load_word<uint64_t>(p)));
-  }
-  uint64_t low = p[0];
-  if (count >= 4) {
-    low = load_word<uint32_t>(p) | load_word<uint32_t>(p + count - 4) << (bits - 32);
-  } else if (count >= 2) {
-    low = load_word<uint16_t>(p) | load_word<uint16_t>(p + count - 2) << (bits - 16);
-  }
-  return _mm_cvtsi64_si128(static_cast<int64_t>(low));
+  const FirstBytes bytes = first_bytes(from, count);
+  return _mm_set_epi64x(static_cast<int64_t>(bytes.high), static_cast<int64_t>(bytes.low));
 }
 
 LAMINA_INLINE __m128i load_16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }

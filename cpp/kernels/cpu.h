@@ -1,5 +1,10 @@
-// The CPU question: what may this process execute?
+// The CPU question: what may this process execute, and which tables are those? cpu_x86.cpp, cpu_arm64.cpp and, for
+// processors without kernels of their own, cpu_other.cpp answer it; CMake takes one of them.
 #pragma once
+
+#include <vector>
+
+#include "kernels/kernels.h"
 
 namespace lamina {
 
@@ -10,8 +15,13 @@ struct CpuFeatures {
   bool avx512 = false;  // F, BW, DQ and VL; implies avx2
   bool avx512_vnni = false;
   bool avx512_vpopcntdq = false;
+  bool neon = false;
+  bool neon_dot = false;  // SDOT and UDOT; implies neon
 };
 
 CpuFeatures cpu_features();
+
+// The tables that `cpu` can run, slowest first; baseline is always there. Features of other architectures are none.
+std::vector<Kernels> tables_for(const CpuFeatures& cpu);
 
 }  // namespace lamina

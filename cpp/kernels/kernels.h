@@ -23,7 +23,7 @@ namespace lamina {
 using f16 = uint16_t;  // IEEE 754 binary16, as bits
 
 struct Kernels {
-  const char* name;  // "baseline", "avx2", "avx512"
+  const char* name;  // "baseline", "avx2", "avx512", "neon"
 
   float (*l2_f32)(const float* a, const float* b, size_t n);
   float (*ip_f32)(const float* a, const float* b, size_t n);
@@ -48,8 +48,8 @@ struct Kernels {
   void (*f16_to_f32)(const f16* from, float* to, size_t n);
 };
 
-// The table for this process: the best that the CPU has, or what LAMINA_ISA names (baseline | avx2 | avx512).
-// Chosen once; any thread. Throws std::invalid_argument for a name that is unknown or that this CPU cannot run.
+// The table for this process: the best that the CPU has, or what LAMINA_ISA names (baseline | avx2 | avx512 |
+// neon). Chosen once; any thread. Throws std::invalid_argument for a name that is unknown or that this CPU cannot run.
 // Hot code keeps the reference: it lives as long as the process.
 const Kernels& kernels();
 

@@ -4,24 +4,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "kernels/tables.h"
-
 namespace lamina {
 namespace {
-
-[[maybe_unused]] void replace(Kernels* table, const CodeKernels& with) {
-  table->l2_i8 = with.l2_i8;
-  table->ip_i8 = with.ip_i8;
-  table->l2_i8_x4 = with.l2_i8_x4;
-  table->ip_i8_x4 = with.ip_i8_x4;
-  table->l2_i4_x4 = with.l2_i4_x4;
-  table->ip_i4_x4 = with.ip_i4_x4;
-}
-
-[[maybe_unused]] void replace(Kernels* table, const HammingKernels& with) {
-  table->hamming = with.hamming;
-  table->hamming_x4 = with.hamming_x4;
-}
 
 const std::vector<Kernels>& tables_here() {
   static const std::vector<Kernels> tables = tables_for(cpu_features());
@@ -29,22 +13,6 @@ const std::vector<Kernels>& tables_here() {
 }
 
 }  // namespace
-
-std::vector<Kernels> tables_for([[maybe_unused]] const CpuFeatures& cpu) {
-  std::vector<Kernels> tables = {kBaseline};
-#if defined(__x86_64__)
-  if (cpu.avx2) {
-    tables.push_back(kAvx2);
-    if (cpu.avx_vnni) replace(&tables.back(), kAvx2Vnni);
-  }
-  if (cpu.avx512) {
-    tables.push_back(kAvx512);
-    if (cpu.avx512_vnni) replace(&tables.back(), kAvx512Vnni);
-    if (cpu.avx512_vpopcntdq) replace(&tables.back(), kAvx512Vpopcntdq);
-  }
-#endif
-  return tables;
-}
 
 const Kernels& choose(const std::vector<Kernels>& tables, const char* forced) {
   const std::string name = forced == nullptr ? "" : forced;

@@ -21,6 +21,9 @@ struct HammingKernels {
   void (*hamming_x4)(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t out[4]);
 };
 
+void replace(Kernels* table, const CodeKernels& with);
+void replace(Kernels* table, const HammingKernels& with);
+
 extern const Kernels kBaseline;
 
 // On x86-64 alone.
@@ -29,5 +32,9 @@ extern const Kernels kAvx512;
 extern const CodeKernels kAvx2Vnni;
 extern const CodeKernels kAvx512Vnni;
 extern const HammingKernels kAvx512Vpopcntdq;
+
+// On ARM64 alone.
+extern const Kernels kNeon;
+extern const CodeKernels kNeonDot;
 
 }  // namespace lamina

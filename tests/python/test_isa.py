@@ -7,6 +7,7 @@ LAMINA_ISA names; the last ones run them again in a process for each set that th
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 import lamina
 from lamina import _core
 
+ISAS = ["baseline", "neon"] if platform.machine() in {"aarch64", "arm64"} else ["baseline", "avx2", "avx512"]
 ROWS, DIM, K = 2_000, 47, 10  # a dimension with a tail for every width of register
 
 
@@ -76,7 +78,7 @@ def test_the_graph_finds(metric: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+@pytest.mark.parametrize("isa", ISAS)
 def test_under(isa: str) -> None:
     if isa not in _core.build_info()["isas"]:
         pytest.skip(f"this processor lacks {isa}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from lamina import _core
 
 pytestmark = pytest.mark.slow
 
+ISAS = ["baseline", "neon"] if platform.machine() in {"aarch64", "arm64"} else ["baseline", "avx2", "avx512"]
 K, EXACT_QUERIES, BREADTHS = 10, 200, (32, 64, 100, 150, 200)
 
 
@@ -73,7 +75,7 @@ def test_in_this_process(built: Any) -> None:
         check(answers(searched, known))
 
 
-@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+@pytest.mark.parametrize("isa", ISAS)
 def test_in_another_process(built: Any, isa: str, repository: Path) -> None:
     if isa not in _core.build_info()["isas"]:
         pytest.skip(f"this processor lacks {isa}")

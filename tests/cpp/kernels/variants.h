@@ -27,6 +27,7 @@ inline std::vector<Variant> variants() {
   CpuFeatures plain;
   plain.avx2 = newest.avx2;
   plain.avx512 = newest.avx512;
+  plain.neon = newest.neon;
   std::vector<Variant> all;
   for (const Kernels& table : tables_for(plain)) all.push_back({table.name, table});
   for (const Kernels& table : tables_for(newest)) {
