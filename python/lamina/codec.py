@@ -176,15 +176,17 @@ def _from_ipc(data: Any, rows: int, *, content: bool = False, names: Sequence[st
     if buffer.address % 8:
         buffer = pa.py_buffer(bytes(data))
     try:
-        messages = pa.ipc.MessageReader.open_stream(buffer)
-        schema = limits.schema_of(messages.read_next_message(), CONTENT if content else None)
-        batch = limits.batch_of(messages.read_next_message(), schema)
+        stream = pa.BufferReader(buffer)
+        schema = limits.schema_of(pa.ipc.read_message(stream), CONTENT if content else None)
+        batch = limits.batch_of(pa.ipc.read_message(stream), schema)
         if names is not None:
             batch = columns.select(batch, names)
         batch.validate(full=True)
         limits.check_values(batch)
-    except (pa.ArrowException, OSError, StopIteration, OverflowError) as error:
-        raise ValueError(f"not an Arrow record batch: {str(error) or 'its stream ends early'}") from error
+    except EOFError as error:
+        raise ValueError("not an Arrow record batch: its stream ends early") from error
+    except (pa.ArrowException, OSError, OverflowError) as error:
+        raise ValueError(f"not an Arrow record batch: {error}") from error
     if batch.num_rows != rows:
         raise ValueError(f"an Arrow record batch of {batch.num_rows} rows in a block of {rows}")
     return batch

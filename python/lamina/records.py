@@ -201,16 +201,16 @@ def metadata_in(
     """`metadata_at` of what `blocks_at` has found; columns of `blank` hold nothing but null."""
     if not found:
         return columns.no_columns(0)
-    blocks, wanted, positions = zip(*found, strict=True)
-    batches, places, first = [], [], 0
-    for batch, rows in zip(cache.metadata(blocks, names), wanted, strict=True):
-        if batch.num_rows > ALONE + 8 * len(rows):
+    blocks, rows, positions = (list(parts) for parts in zip(*found, strict=True))
+    batches = []
+    for at, batch in enumerate(cache.metadata(blocks, names)):
+        if batch.num_rows > ALONE + 8 * len(rows[at]):
             batch = batch if names is None else columns.select(batch, names)
-            batch, rows = columns.take(batch, pa.array(rows)), np.arange(len(rows))
+            batch, rows[at] = columns.take(batch, pa.array(rows[at])), np.arange(len(rows[at]))
         batches.append(batch)
-        places.append(rows + np.int64(first))
-        first += batch.num_rows
-    return columns.pick(batches, _in_order(positions, np.concatenate(places)), names, blank)
+    sizes = [batch.num_rows for batch in batches]
+    before = np.repeat(np.cumsum(sizes) - sizes, [len(part) for part in rows])  # of each row, those of earlier batches
+    return columns.pick(batches, _in_order(positions, before + np.concatenate(rows)), names, blank)
 
 
 def content_in(found: Sequence[Place], cache: BlockCache) -> pa.Array:

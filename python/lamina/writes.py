@@ -176,12 +176,12 @@ class Update:
         return Put("update", self.ids, metadata, content, hashes, fates, vectors, self.model, found=rows.found)
 
     def _embed(self, content: pa.Array, hashes: NDArray[np.uint8], rows: NDArray[np.int64]) -> Any:
-        keys = [hashes[row].tobytes() for row in rows]
+        keys = [hash.tobytes() for hash in hashes[rows]]
         new = {key: row for key, row in zip(keys, rows.tolist(), strict=True) if key not in self.embedded_texts}
         if new:
             made = self.model.embed([content[row].as_py() for row in new.values()])
             self.embedded_texts.update(zip(new, made, strict=True))
-        return np.stack([self.embedded_texts[key] for key in keys]) if keys else None
+        return np.array([self.embedded_texts[key] for key in keys]) if keys else None
 
 
 @dataclasses.dataclass
@@ -278,11 +278,8 @@ def _merge(old: pa.RecordBatch, new: pa.RecordBatch, partly: dict[str, pa.Array]
 
 def _differ(before: pa.Array, after: pa.Array) -> NDArray[np.bool_]:
     """Of each text, whether it is another."""
-    import pyarrow.compute as pc
-
-    same = pc.fill_null(pc.equal(before, after), False).to_numpy(zero_copy_only=False)
-    differs: NDArray[np.bool_] = ~(same | (before.is_null().to_numpy(False) & after.is_null().to_numpy(False)))
-    return differs
+    pairs = zip(before.to_pylist(), after.to_pylist(), strict=True)
+    return np.array([old != new for old, new in pairs], np.bool_)
 
 
 def _check_model(target: Target, model: Model | None) -> None:
