@@ -85,8 +85,10 @@ def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     if not batch.num_columns:
         return [{} for _ in range(batch.num_rows)]
     rows: list[dict[str, Any]] = batch.to_struct_array().to_pylist()
-    if any(column.null_count or pa.types.is_nested(column.type) for column in batch.columns):
+    if any(pa.types.is_nested(column.type) for column in batch.columns):
         return [clean(row) for row in rows]
+    if any(column.null_count for column in batch.columns):
+        return [{name: value for name, value in row.items() if value is not None} for row in rows]
     return rows
 
 

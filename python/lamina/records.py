@@ -112,8 +112,8 @@ class Records(Sequence[Record]):
 
     def to_list(self) -> list[dict[str, Any]]:
         """A dict for each record: `id`, and what was asked for of `metadata`, `content`, `vector`."""
-        names = self._names()
-        return [{name: value for name, value in record._asdict().items() if name in names} for record in self]
+        lists = self._lists()
+        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
     def to_arrow(self) -> pa.Table:
         """A table with the keys of `to_list` as columns; `metadata` is a struct."""
@@ -130,12 +130,16 @@ class Records(Sequence[Record]):
         """A data frame with the keys of `to_list` as columns."""
         import pandas as pd
 
-        names = self._names()
-        return pd.DataFrame({name: [getattr(record, name) for record in self] for name in names})
+        return pd.DataFrame(self._lists())
 
-    def _names(self) -> list[str]:
-        held = {"metadata": self._metadata, "content": self._content, "vector": self._vectors}
-        return ["id", *(name for name, value in held.items() if value is not None)]
+    def _lists(self) -> dict[str, list[Any]]:
+        """`id`, and what was asked for, of all records."""
+        vectors = None
+        if self._vectors is not None:
+            pairs = zip(self._vectors, self._has_vector.tolist(), strict=True)
+            vectors = [vector if present else None for vector, present in pairs]
+        asked = {"metadata": self.metadata, "content": self.content, "vector": vectors}
+        return {"id": self.ids.tolist(), **{name: values for name, values in asked.items() if values is not None}}
 
     def _of_str(self) -> bool:
         return self.ids.dtype == object
