@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "index/head_graph.h"
 #include "index/scorer.h"
@@ -56,8 +57,11 @@ struct CodedQuery {
   I4Query coarse;
 };
 
-inline FlatCodes codes_of(const Part& part) {
-  return {reinterpret_cast<const std::byte*>(part.codes), part.code_stride};
+// Calls fn(codes) with the 8-bit codes of a part. REQUIRES: it has them.
+template <class Fn>
+auto with_codes(const Part& part, Fn&& fn) {
+  if (part.paging != nullptr) return fn(PagedRows(*part.paging->codes));
+  return fn(FlatCodes{reinterpret_cast<const std::byte*>(part.codes), part.code_stride});
 }
 
 // A query against one part or head: calls fn(scorer) with the best that rows of this set are told apart by before their
@@ -65,10 +69,12 @@ inline FlatCodes codes_of(const Part& part) {
 template <class Fn>
 void with_scorer(const VectorSpec& spec, const Part& part, const SealedRows& rows, const ExactQuery& query,
                  CodedQuery& coded, Fn&& fn) {
-  if (part.codes == nullptr) return fn(StoredScorer(query, rows, spec.vector_bytes()));
+  if (part.codes == nullptr) {
+    if (part.paging == nullptr) return fn(StoredScorer(query, rows, spec.vector_bytes()));
+    return fn(StoredScorer(query, PagedVectors(rows, *part.paging->vectors), spec.vector_bytes()));
+  }
   coded.fine.prepare(spec, part.i8, query.direction());
-  const FlatCodes codes = codes_of(part);
-  fn(I8Scorer(coded.fine, codes, part.code_stride));
+  with_codes(part, [&](const auto& codes) { fn(I8Scorer(coded.fine, codes, part.code_stride)); });
 }
 
 template <class Fn>
@@ -86,7 +92,16 @@ void with_walk_scorer(const VectorSpec& spec, const Part& part, const SealedRows
   if (part.coarse_codes == nullptr) return with_scorer(spec, part, rows, query, coded, fn);
   coded.fine.prepare(spec, part.i8, query.direction());
   coded.coarse.prepare(spec, part.i4, coded.fine);
-  fn(I4Scorer(coded.coarse, spec, part));
+  with_codes(part, [&]<class Codes>(const Codes& fine) {
+    const auto scorer = [&](const Codes& coarse) {
+      fn(I4Scorer(coded.coarse, coarse, i4_stride(spec), fine, part.code_stride));
+    };
+    if constexpr (std::is_same_v<Codes, PagedRows>) {
+      scorer(PagedRows(*part.paging->coarse_codes));
+    } else {
+      scorer({reinterpret_cast<const std::byte*>(part.coarse_codes), i4_stride(spec)});
+    }
+  });
 }
 
 }  // namespace lamina

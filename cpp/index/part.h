@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -54,6 +55,36 @@ struct Calibration {
   float far_for(double k) const;
 };
 
+// Rows of one width, of which only the first may be touched in place: for the others there is no memory, and they are
+// read when they are needed. Any thread.
+class PagedColumn {
+ public:
+  PagedColumn(const std::byte* first, size_t stride) : first_(first), stride_(stride) {}
+  virtual ~PagedColumn() = default;
+  PagedColumn(const PagedColumn&) = delete;
+  PagedColumn& operator=(const PagedColumn&) = delete;
+
+  const std::byte* in_place(uint32_t row) const { return first_ + size_t{row} * stride_; }
+  size_t stride() const { return stride_; }
+  uint32_t rows_in_place() const { return rows_in_place_.load(std::memory_order_relaxed); }
+  virtual void read(uint32_t row, uint32_t count, std::byte* out) const = 0;  // CorruptionError, StorageError
+
+ protected:
+  std::atomic<uint32_t> rows_in_place_ = 0;
+
+ private:
+  const std::byte* const first_;
+  const size_t stride_;
+};
+
+// The columns of a part that searches are not to touch in place; null where the part has none of the kind.
+struct Paging {
+  const PagedColumn* vectors = nullptr;
+  const PagedColumn* codes = nullptr;
+  const PagedColumn* coarse_codes = nullptr;
+  const PagedColumn* level0 = nullptr;
+};
+
 struct Part {
   uint32_t rows = 0;
   const std::byte* vectors = nullptr;    // rows x vector_bytes, as given, rounded to the dtype
@@ -69,6 +100,7 @@ struct Part {
   I4Params i4;
   GraphView graph;
   Calibration calibration;
+  const Paging* paging = nullptr;  // null: there is memory for all of it
 
   // Called before the first use of, respectively, the rids and their order, everything but the raw vectors, and the raw
   // vector of one row; and between reading any of it and believing what was read. Null where the bytes are this

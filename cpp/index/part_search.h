@@ -23,6 +23,7 @@ struct Scratch {
   CodedQuery coded;
   Walk walk;
   std::vector<uint32_t> chosen;
+  Gathered gathered;
   std::vector<float> distances;
   std::vector<uint64_t> keyed;     // of the chosen: key and row
   std::vector<uint32_t> anchored;  // rows of the head that lie near what the largest part has found
@@ -53,7 +54,7 @@ class PartSearch {
     if (count_ == 0) return;
     if (!options_.exact && graph_ != nullptr && (walk_nearer() || walk() || scan_codes())) return;
     step(Method::kScan, 0, [&] {
-      scan(rows_, live_, {mine_.queries.data(), 1}, {mine_.tops.data(), 1});
+      scan(rows_, live_, {mine_.queries.data(), 1}, {mine_.tops.data(), 1}, mine_.gathered);
       return count_;
     });
   }
@@ -236,8 +237,9 @@ class PartSearch {
         measured = find_near(*graph_, scorer, capacity, mine_.walk);
         met = choose_from_pool(scorer, coarse_count(capacity));
       });
-      const FlatCodes codes = codes_of(*graph_);
-      return measured + keep_nearest(I8Scorer(mine_.coded.fine, codes, codes.stride), fine_count());
+      return measured + with_codes(*graph_, [&](const auto& codes) {
+               return keep_nearest(I8Scorer(mine_.coded.fine, codes, graph_->code_stride), fine_count());
+             });
     });
     return met;
   }
@@ -336,19 +338,15 @@ class PartSearch {
   // a broader one would hardly find more of them.
   bool reaches_beyond() {
     const uint32_t middle = mine_.chosen[mine_.chosen.size() / 2];
-    rows_.check(middle, 1);
     mine_.probe.reset(1, nullptr);
-    measure(rows_, mine_.queries[0], {&middle, 1}, mine_.probe);
+    measure(rows_, mine_.queries[0], {&middle, 1}, rows_.gather({&middle, 1}, mine_.gathered), mine_.probe);
     return mine_.probe.bound() > mine_.tops[0].bound();
   }
 
   // Offers the chosen at their distances on stored vectors.
   void rank() {
-    for (const uint32_t row : mine_.chosen) {
-      rows_.check(row, 1);
-      prefetch(rows_.vector(row), rows_.vector_bytes());
-    }
-    measure(rows_, mine_.queries[0], mine_.chosen, mine_.tops[0]);
+    const std::byte* const* vectors = rows_.gather(mine_.chosen, mine_.gathered);
+    measure(rows_, mine_.queries[0], mine_.chosen, vectors, mine_.tops[0]);
   }
 
   const View& view_;

@@ -22,7 +22,7 @@ uint32_t passing_twin(const Level& level, uint32_t row, const Live& passes, Visi
 // holds.
 template <class Level, class Scorer>
 size_t cross(const Level& level, const Scorer& scorer, uint32_t bridge, const Live& passes, size_t n, Walk& walk) {
-  const uint32_t* const list = level.list(bridge);
+  const uint32_t* list = level.list(bridge);
   for (size_t slot = 0; slot < level.slots(); ++slot) {
     uint32_t row = level.load(list + slot);
     if (row >= level.rows()) {
@@ -31,7 +31,9 @@ size_t cross(const Level& level, const Scorer& scorer, uint32_t bridge, const Li
       continue;
     }
     if (!passes(row)) {
-      row = slot == 0 ? passing_twin(level, row, passes, walk.visited) : kNoRow;
+      if (slot != 0) continue;
+      row = passing_twin(level, row, passes, walk.visited);
+      list = level.list(bridge);  // which may have made room for those of the twins
       if (row == kNoRow) continue;
     }
     if (!walk.visited.enter(row)) continue;

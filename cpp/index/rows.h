@@ -9,6 +9,7 @@
 #include <cstring>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "base/bitmap.h"
 #include "base/buffer.h"
@@ -16,6 +17,7 @@
 #include "codes/metric.h"
 #include "index/part.h"
 #include "index/vector_set.h"
+#include "kernels/kernels.h"
 
 namespace lamina {
 
@@ -63,12 +65,22 @@ struct Live {
   }
 };
 
+// Where the vectors of some rows are, and the memory for those that had to be read; kept from one search to the next.
+struct Gathered {
+  std::vector<const std::byte*> vectors;
+  AlignedBuffer read;
+};
+
 // A sealed part. A view over it: cheap to make, outlived by the part.
 class SealedRows {
  public:
-  SealedRows(const VectorSpec& spec, const Part& part) : part_(part), vector_bytes_(spec.vector_bytes()) {}
+  SealedRows(const VectorSpec& spec, const Part& part)
+      : part_(part),
+        paged_(part.paging == nullptr ? nullptr : part.paging->vectors),
+        vector_bytes_(spec.vector_bytes()) {}
 
   size_t vector_bytes() const { return vector_bytes_; }
+  // In place, be there memory for it or not, and unchecked: see check().
   const std::byte* vector(uint32_t row) const { return part_.vectors + size_t{row} * vector_bytes_; }
   float inverse_norm(uint32_t row) const { return part_.inverse_norms == nullptr ? 0 : part_.inverse_norms[row]; }
   uint64_t rid(uint32_t row) const { return part_.rids[row]; }
@@ -84,8 +96,39 @@ class SealedRows {
     if (part_.guard != nullptr) part_.guard->check_vectors(first_row, count);
   }
 
+  void prefetch(uint32_t row) const { lamina::prefetch(vector(row), vector_bytes_); }
+  // The vectors of these rows, checked: valid until `into` is used again. CorruptionError, StorageError.
+  const std::byte* const* gather(std::span<const uint32_t> rows, Gathered& into) const {
+    into.vectors.resize(rows.size());
+    if (paged_ != nullptr && into.read.size() < rows.size() * vector_bytes_) {
+      into.read = AlignedBuffer(rows.size() * vector_bytes_);
+    }
+    for (size_t end = 0; end < rows.size();) {
+      const size_t begin = end++;
+      while (end < rows.size() && rows[end] == rows[end - 1] + 1) ++end;
+      const auto count = static_cast<uint32_t>(end - begin);
+      check(rows[begin], count);
+      const std::byte* first = vector(rows[begin]);
+      if (paged_ == nullptr || rows[begin] + count <= paged_->rows_in_place()) {
+        lamina::prefetch(first, count * vector_bytes_);
+      } else {
+        std::byte* const out = into.read.data() + begin * vector_bytes_;
+        paged_->read(rows[begin], count, out);
+        first = out;
+      }
+      for (size_t i = begin; i < end; ++i) into.vectors[i] = first + (i - begin) * vector_bytes_;
+    }
+    return into.vectors.data();
+  }
+  void copy(uint32_t row, std::byte* out) const {
+    check(row, 1);
+    if (paged_ != nullptr && row >= paged_->rows_in_place()) return paged_->read(row, 1, out);
+    std::memcpy(out, vector(row), vector_bytes_);
+  }
+
  private:
   const Part& part_;
+  const PagedColumn* const paged_;  // null: all are in place
   const size_t vector_bytes_;
 };
 
@@ -109,7 +152,17 @@ class HeadRows {
   uint64_t rid(uint32_t row) const { return tag(row).rid; }
   int64_t id(uint32_t row) const { return tag(row).id; }
   Provenance provenance(uint32_t row) const { return tag(row).provenance; }
-  void check(uint32_t, uint32_t) const {}
+
+  void prefetch(uint32_t row) const { lamina::prefetch(vector(row), vector_bytes()); }
+  const std::byte* const* gather(std::span<const uint32_t> rows, Gathered& into) const {
+    into.vectors.clear();
+    for (const uint32_t row : rows) {
+      prefetch(row);
+      into.vectors.push_back(vector(row));
+    }
+    return into.vectors.data();
+  }
+  void copy(uint32_t row, std::byte* out) const { std::memcpy(out, vector(row), vector_bytes()); }
 
   bool has_ids() const { return has_ids_.load(std::memory_order_relaxed); }
 
@@ -140,8 +193,7 @@ template <class Rows>
 void HeadRows::append_copies(const Rows& from, std::span<const uint32_t> chosen, int threads) {
   append_rows(chosen.size(), threads, [&](size_t i, std::byte* vector, Tag* tag) {
     const uint32_t row = chosen[i];
-    from.check(row, 1);
-    std::memcpy(vector, from.vector(row), spec_.vector_bytes());
+    from.copy(row, vector);
     *tag = {from.rid(row), from.id(row), from.provenance(row), from.inverse_norm(row)};
   });
   if (from.has_ids()) has_ids_.store(true, std::memory_order_relaxed);

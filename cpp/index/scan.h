@@ -15,18 +15,19 @@
 
 namespace lamina {
 
-// Offers these rows to `top` at their exact distances. REQUIRES: rows.check() was called for them.
+// Offers these rows, whose vectors were gathered, to `top` at their exact distances.
 template <class Rows>
-void measure(const Rows& rows, const ExactQuery& query, std::span<const uint32_t> chosen, TopK& top) {
+void measure(const Rows& rows, const ExactQuery& query, std::span<const uint32_t> chosen,
+             const std::byte* const* gathered, TopK& top) {
   for (size_t i = 0; i < chosen.size(); i += 4) {
     const size_t n = std::min<size_t>(4, chosen.size() - i);
     const std::byte* vectors[4];
     float inverse_norms[4];
     float distances[4];
     for (size_t j = 0; j < 4; ++j) {
-      const uint32_t row = chosen[i + std::min(j, n - 1)];
-      vectors[j] = rows.vector(row);
-      inverse_norms[j] = rows.inverse_norm(row);
+      const size_t at = i + std::min(j, n - 1);
+      vectors[j] = gathered[at];
+      inverse_norms[j] = rows.inverse_norm(chosen[at]);
     }
     query.distances4(vectors, inverse_norms, distances);
     for (size_t j = 0; j < n; ++j) {
@@ -39,17 +40,17 @@ void measure(const Rows& rows, const ExactQuery& query, std::span<const uint32_t
 
 // Offers every live row to each query's `top`. Rows go by in blocks that stay in cache for all of the queries.
 template <class Rows>
-void scan(const Rows& rows, const Live& live, std::span<const ExactQuery> queries, std::span<TopK> tops) {
+void scan(const Rows& rows, const Live& live, std::span<const ExactQuery> queries, std::span<TopK> tops,
+          Gathered& gathered) {
   constexpr size_t kBlock = 64;
   std::array<uint32_t, 2 * kBlock> chosen;
   size_t n = 0;
   const auto measure_chosen = [&] {
-    for (size_t q = 0; q < queries.size(); ++q) measure(rows, queries[q], {chosen.data(), n}, tops[q]);
+    const std::byte* const* vectors = rows.gather({chosen.data(), n}, gathered);
+    for (size_t q = 0; q < queries.size(); ++q) measure(rows, queries[q], {chosen.data(), n}, vectors, tops[q]);
     n = 0;
   };
   live.for_each_word([&](uint32_t first, uint64_t bits) {
-    const auto skipped = static_cast<uint32_t>(std::countr_zero(bits));
-    rows.check(first + skipped, 64 - static_cast<uint32_t>(std::countl_zero(bits)) - skipped);
     for (; bits != 0; bits &= bits - 1) chosen[n++] = first + static_cast<uint32_t>(std::countr_zero(bits));
     if (n >= kBlock) measure_chosen();
   });

@@ -9,6 +9,7 @@
 #include "codes/exact.h"
 #include "codes/i4.h"
 #include "codes/i8.h"
+#include "index/paged_rows.h"
 #include "index/part.h"
 #include "index/rows.h"
 #include "kernels/kernels.h"
@@ -22,13 +23,21 @@ struct FlatCodes {
   const std::byte* row(uint32_t r) const { return first + size_t{r} * stride; }
 };
 
+template <class Codes>
+[[gnu::always_inline]] inline void prefetch_row(const Codes& codes, uint32_t row, size_t bytes) {
+  prefetch(codes.row(row), bytes);
+}
+[[gnu::always_inline]] inline void prefetch_row(const PagedRows& codes, uint32_t row, size_t bytes) {
+  prefetch(codes.in_place(row), bytes);
+}
+
 // On 8-bit codes. `Codes` has row(r).
 template <class Codes>
 class I8Scorer {
  public:
   I8Scorer(const I8Query& query, const Codes& codes, size_t stride) : query_(query), codes_(codes), stride_(stride) {}
 
-  void prefetch(uint32_t row) const { lamina::prefetch(codes_.row(row), stride_); }
+  void prefetch(uint32_t row) const { prefetch_row(codes_, row, stride_); }
   void keys4(const uint32_t rows[4], uint32_t keys[4]) const {
     const int8_t* codes[4];
     for (int i = 0; i < 4; ++i) codes[i] = reinterpret_cast<const int8_t*>(codes_.row(rows[i]));
@@ -43,29 +52,27 @@ class I8Scorer {
   const size_t stride_;
 };
 
-// On the 4-bit codes of a part, whose 8-bit ones say what is the same.
+// On 4-bit codes, beside 8-bit ones that say what is the same.
+template <class Codes>
 class I4Scorer {
  public:
-  I4Scorer(const I4Query& query, const VectorSpec& spec, const Part& part)
-      : query_(query), part_(part), stride_(i4_stride(spec)) {}
+  I4Scorer(const I4Query& query, const Codes& coarse, size_t stride, const Codes& fine, size_t fine_stride)
+      : query_(query), coarse_(coarse), stride_(stride), fine_(fine), fine_stride_(fine_stride) {}
 
-  void prefetch(uint32_t row) const { lamina::prefetch(code(row), stride_); }
+  void prefetch(uint32_t row) const { prefetch_row(coarse_, row, stride_); }
   void keys4(const uint32_t rows[4], uint32_t keys[4]) const {
     const uint8_t* codes[4];
-    for (int i = 0; i < 4; ++i) codes[i] = code(rows[i]);
+    for (int i = 0; i < 4; ++i) codes[i] = reinterpret_cast<const uint8_t*>(coarse_.row(rows[i]));
     query_.keys4(codes, keys);
   }
-  bool same(uint32_t a, uint32_t b) const {
-    const auto fine = [&](uint32_t row) { return part_.codes + size_t{row} * part_.code_stride; };
-    return std::memcmp(fine(a), fine(b), part_.code_stride) == 0;
-  }
+  bool same(uint32_t a, uint32_t b) const { return std::memcmp(fine_.row(a), fine_.row(b), fine_stride_) == 0; }
 
  private:
-  const uint8_t* code(uint32_t row) const { return part_.coarse_codes + size_t{row} * stride_; }
-
   const I4Query& query_;
-  const Part& part_;
+  const Codes& coarse_;
   const size_t stride_;
+  const Codes& fine_;
+  const size_t fine_stride_;
 };
 
 // A float as a number of the same order.
@@ -78,6 +85,20 @@ inline float distance_of(uint32_t key) {
   return std::bit_cast<float>(key ^ ((key >> 31) != 0 ? 0x80000000U : 0xFFFFFFFFU));
 }
 
+// The stored vectors of a paged part, for a scorer.
+class PagedVectors {
+ public:
+  PagedVectors(const SealedRows& rows, const PagedColumn& vectors) : rows_(rows), vectors_(vectors) {}
+
+  const std::byte* vector(uint32_t row) const { return vectors_.row(row); }
+  float inverse_norm(uint32_t row) const { return rows_.inverse_norm(row); }
+  void prefetch(uint32_t row) const { rows_.prefetch(row); }
+
+ private:
+  const SealedRows& rows_;
+  const PagedRows vectors_;
+};
+
 // On the stored vectors themselves.
 template <class Rows>
 class StoredScorer {
@@ -85,7 +106,7 @@ class StoredScorer {
   StoredScorer(const ExactQuery& query, const Rows& rows, size_t vector_bytes)
       : query_(query), rows_(rows), vector_bytes_(vector_bytes) {}
 
-  void prefetch(uint32_t row) const { lamina::prefetch(rows_.vector(row), vector_bytes_); }
+  void prefetch(uint32_t row) const { rows_.prefetch(row); }
   void keys4(const uint32_t rows[4], uint32_t keys[4]) const {
     const std::byte* vectors[4];
     float inverse_norms[4];

@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
+#include "index/paged_rows.h"
 #include "index/part.h"
 #include "kernels/kernels.h"
 
@@ -17,19 +19,31 @@ namespace lamina {
 
 class SealedLevel0 {
  public:
-  explicit SealedLevel0(const Part& part) : part_(part), links_(part.graph.level0), slots_(part.graph.degree) {}
+  explicit SealedLevel0(const Part& part)
+      : part_(part), links_(part.graph.level0), slots_(part.graph.degree), rows_in_place_(part.rows) {
+    if (part.paging == nullptr) return;
+    rows_in_place_ = part.paging->level0->rows_in_place();
+    paged_.emplace(*part.paging->level0);
+  }
 
   uint32_t rows() const { return part_.rows; }
   size_t slots() const { return slots_; }
-  const uint32_t* list(uint32_t row) const { return links_ + size_t{row} * slots_; }
+  // Valid until a few more were asked for.
+  const uint32_t* list(uint32_t row) const {
+    return row < rows_in_place_ ? in_place(row) : reinterpret_cast<const uint32_t*>(paged_->row(row));
+  }
   uint32_t load(const uint32_t* slot) const { return *slot; }
   void beyond(uint32_t found) const { refuse_link(part_, found, part_.rows); }
-  void prefetch(uint32_t row) const { lamina::prefetch(list(row), slots_ * sizeof(uint32_t)); }
+  void prefetch(uint32_t row) const { lamina::prefetch(in_place(row), slots_ * sizeof(uint32_t)); }
 
  private:
+  const uint32_t* in_place(uint32_t row) const { return links_ + size_t{row} * slots_; }
+
   const Part& part_;
   const uint32_t* const links_;
   const size_t slots_;
+  uint32_t rows_in_place_;
+  std::optional<PagedRows> paged_;
 };
 
 // Levels 1 and up, in the compact numbers of the upper rows.

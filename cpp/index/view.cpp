@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "index/sealed_graph.h"
 #include "index/view_rows.h"
@@ -44,14 +43,9 @@ bool View::find(uint64_t rid, RowRef* where) const {
 }
 
 void View::vector_at(RowRef where, std::byte* out) const {
-  if (where.part == parts.size()) {
-    std::memcpy(out, head->rows().vector(where.row), spec.vector_bytes());
-    return;
-  }
+  if (where.part == parts.size()) return head->rows().copy(where.row, out);
   const Part& part = *parts[where.part].part;
-  const SealedRows rows(spec, part);
-  rows.check(where.row, 1);
-  std::memcpy(out, rows.vector(where.row), spec.vector_bytes());
+  SealedRows(spec, part).copy(where.row, out);
   require_whole_part(part);
 }
 

@@ -17,8 +17,10 @@ void require(const SearchOptions& options) {
   if (options.k == 0) throw std::invalid_argument("k 0 is not positive");
 }
 
-void search_exactly(const View& view, std::span<const ExactQuery> queries, std::span<TopK> tops) {
-  for_each_rows(view, [&](const auto& rows, const Live& live, const auto*) { scan(rows, live, queries, tops); });
+void search_exactly(const View& view, size_t queries, Scratch& mine) {
+  for_each_rows(view, [&](const auto& rows, const Live& live, const auto*) {
+    scan(rows, live, {mine.queries.data(), queries}, {mine.tops.data(), queries}, mine.gathered);
+  });
 }
 
 // The part, or the head, that has the most live rows.
@@ -96,7 +98,7 @@ void View::search_batch(const void* queries, size_t count, const SearchOptions& 
       mine.queries[i].prepare(spec, first + (begin + i) * stride);
       mine.tops[i].reset(std::min<uint64_t>(options.k, live), options.ties, options.radius);
     }
-    search_exactly(*this, {mine.queries.data(), n}, {mine.tops.data(), n});
+    search_exactly(*this, n, mine);
     require_whole();
     for (size_t i = 0; i < n; ++i) {
       counts[begin + i] = static_cast<uint32_t>(mine.tops[i].take(out + (begin + i) * options.k));

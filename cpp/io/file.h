@@ -49,6 +49,8 @@ class Mapping {
   virtual ~Mapping() = default;
   virtual Bytes bytes() const = 0;
   virtual void require_whole() const {}  // CorruptionError if a page could not be read since the file was mapped
+  // The pages that lie wholly in these bytes take no memory of this process until they are touched again.
+  virtual void let_go(uint64_t /*offset*/, uint64_t /*length*/) const {}
   virtual const std::string& path() const = 0;
 };
 

@@ -70,6 +70,7 @@ class PosixMapping : public Mapping {
   ~PosixMapping() override;
   Bytes bytes() const override { return bytes_; }
   void require_whole() const override;
+  void let_go(uint64_t offset, uint64_t length) const override;
   const std::string& path() const override { return path_; }
 
  private:
