@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "segment/made_order.h"
+#include "segment/memory_budget.h"
 #include "segment/record_sections.h"
 
 namespace lamina {
@@ -73,10 +74,11 @@ void find_ascending(std::span<const Key> keys, uint64_t count, ValueAt&& value_a
   }
 }
 
-class OpenRecords final : public RecordSegment {
+class OpenRecords final : public RecordSegment, public MemoryBudget::Tenant {
  public:
-  OpenRecords(std::shared_ptr<const Mapping> mapping, const FileRef& ref, const SegmentId& id, const Hasher& hasher)
-      : file_(std::move(mapping), 0, ref, hasher),
+  OpenRecords(std::shared_ptr<const Mapping> mapping, const FileRef& ref, const SegmentId& id, const Hasher& hasher,
+              Budgeted budgeted)
+      : file_(std::move(mapping), 0, ref, hasher, std::move(budgeted)),
         rows_(rows_of(file_, id)),
         rids_(file_, kRecordRids, rows_),
         order_(file_, kIdOrder, rows_),
@@ -93,6 +95,14 @@ class OpenRecords final : public RecordSegment {
       id_bytes_.emplace(file_, file_.require(kIdBytes, 1, section(kIdBytes).length));
     }
     read_scope_names();
+  }
+
+  void let_go() override {
+    const auto forget = [](const auto&... columns) { (columns.forget(), ...); };
+    forget(rids_, order_, hashes_, times_, versions_, scopes_, blocks_, columns_);
+    if (ints_) forget(*ints_);
+    if (id_offsets_) forget(*id_offsets_, *id_bytes_);
+    file_.let_go(0, file_.size());
   }
 
   const SegmentFile& file() const override { return file_; }
@@ -372,9 +382,12 @@ class OpenRecords final : public RecordSegment {
 }  // namespace
 
 std::shared_ptr<const RecordSegment> open_record_segment(std::shared_ptr<const Mapping> mapping, const FileRef& ref,
-                                                         const SegmentId& id, const Hasher& hasher) {
+                                                         const SegmentId& id, const Hasher& hasher, Budgeted budgeted) {
   expect_whole_file(*mapping, ref);
-  return std::make_shared<OpenRecords>(std::move(mapping), ref, id, hasher);
+  const std::shared_ptr<MemoryBudget> budget = budgeted.budget;
+  auto segment = std::make_shared<OpenRecords>(std::move(mapping), ref, id, hasher, std::move(budgeted));
+  if (budget) budget->add(segment);
+  return segment;
 }
 
 }  // namespace lamina

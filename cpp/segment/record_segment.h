@@ -69,6 +69,7 @@ class RecordSegment {
 
 // Opens in time that does not grow with the rows. CorruptionError also if it is not the segment of this id.
 std::shared_ptr<const RecordSegment> open_record_segment(std::shared_ptr<const Mapping> mapping, const FileRef& ref,
-                                                         const SegmentId& id, const Hasher& hasher);
+                                                         const SegmentId& id, const Hasher& hasher,
+                                                         Budgeted budgeted = {});
 
 }  // namespace lamina

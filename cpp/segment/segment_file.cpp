@@ -8,6 +8,7 @@
 #include "base/mutant.h"
 #include "base/thread_pool.h"
 #include "io/crc32c.h"
+#include "segment/memory_budget.h"
 
 namespace lamina {
 namespace {
@@ -81,8 +82,8 @@ void expect_whole_file(const Mapping& mapping, const FileRef& ref) {
 }
 
 SegmentFile::SegmentFile(std::shared_ptr<const Mapping> mapping, uint64_t base, const FileRef& ref,
-                         const Hasher& hasher)
-    : mapping_(std::move(mapping)), base_(base), ref_(ref) {
+                         const Hasher& hasher, Budgeted budgeted)
+    : mapping_(std::move(mapping)), base_(base), ref_(ref), budgeted_(std::move(budgeted)) {
   const Bytes all = mapping_->bytes();
   if (base > all.size() || ref.size > all.size() - base) {
     throw CorruptionError(path(), all.size(), std::to_string(ref.size) + " bytes from " + std::to_string(base),
@@ -206,11 +207,26 @@ void SegmentFile::check_checks() const {
   checks_good_.store(true, std::memory_order_release);
 }
 
+void SegmentFile::read(uint64_t offset, std::span<std::byte> out) const {
+  const size_t got = budgeted_.file->read_at(base_ + offset, out);
+  if (got == out.size()) return;
+  throw CorruptionError(path(), base_ + offset + got, std::to_string(out.size() - got) + " more bytes",
+                        "the end of the file (file truncated?)");
+}
+
+Bytes SegmentFile::in_place_or_read(uint64_t offset, uint64_t size, std::vector<std::byte>& buffer) const {
+  if (budgeted_.file == nullptr) return segment_.subspan(offset, size);
+  buffer.resize(size);
+  read(offset, buffer);
+  return buffer;
+}
+
 Bytes SegmentFile::check_block(const Section& section, uint64_t block) const {
   check_checks();
   const uint64_t begin = block * section.block_bytes;
   const uint64_t size = std::min<uint64_t>(section.block_bytes, section.padded() - begin);
-  const Bytes bytes = segment_.subspan(section.offset + begin, size);
+  thread_local std::vector<std::byte> buffer;
+  const Bytes bytes = in_place_or_read(section.offset + begin, size, buffer);
   const std::byte* entry = segment_.data() + sections_.back().offset + section.checks + block * sizeof(uint32_t);
   const auto stored = load_le<uint32_t>(entry);
   const uint32_t computed = crc32c(block_seed(header_.id, section.name, block), bytes);
@@ -243,9 +259,10 @@ void SegmentFile::verify(const Hasher& hasher, const VerifyProgress& progress) c
   if (digest != ref_.digest) corrupt(ref_.size - kPageBytes, "digest " + hex(ref_.digest), hex(digest));
 
   std::vector<std::byte> pieces;
-  const Bytes covered = segment_.first(ref_.size - kPageBytes);
-  for (uint64_t at = 0; at < covered.size(); at += kHashPieceBytes) {
-    const Bytes piece = covered.subspan(at, std::min(kHashPieceBytes, covered.size() - at));
+  std::vector<std::byte> buffer;
+  const uint64_t covered = ref_.size - kPageBytes;
+  for (uint64_t at = 0; at < covered; at += kHashPieceBytes) {
+    const Bytes piece = in_place_or_read(at, std::min(kHashPieceBytes, covered - at), buffer);
     const Digest of_piece = hasher.digest(piece);
     pieces.insert(pieces.end(), of_piece.begin(), of_piece.end());
     if (progress) progress(piece.size());
@@ -275,7 +292,13 @@ CheckedSection::CheckedSection(const SegmentFile& file, const Section& section, 
 void CheckedSection::check_block(uint64_t block) const {
   const Bytes bytes = file_->check_block(*section_, block);
   if (extra_ != nullptr) extra_(*file_, *section_, block << shift_, bytes);
+  const bool in_place = file_->header().kind == SegmentKind::kRecords;
+  if (in_place && file_->budget() != nullptr) file_->budget()->count(bytes.size());
   good_[block / 64].fetch_or(uint64_t{1} << block % 64, std::memory_order_release);
+}
+
+void CheckedSection::forget() const {
+  for (auto& blocks : good_) blocks.store(0, std::memory_order_relaxed);
 }
 
 }  // namespace lamina

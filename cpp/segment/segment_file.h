@@ -103,12 +103,21 @@ void expect_whole_file(const Mapping& mapping, const FileRef& ref);
 // Called with the number of bytes checked since the last call. May throw to stop.
 using VerifyProgress = std::function<void(uint64_t bytes)>;
 
+class MemoryBudget;  // segment/memory_budget.h
+
+// What a segment is opened with under a budget; else it has neither. What need not be in memory is read from `file`.
+struct Budgeted {
+  std::shared_ptr<MemoryBudget> budget;
+  std::shared_ptr<ReadableFile> file;
+};
+
 // A segment in a mapping. Immutable; any thread.
 class SegmentFile {
  public:
   // The segment at `base` that `ref` means. Checks structure and digest, touching header and footer alone.
   // CorruptionError, FormatVersionError.
-  SegmentFile(std::shared_ptr<const Mapping> mapping, uint64_t base, const FileRef& ref, const Hasher& hasher);
+  SegmentFile(std::shared_ptr<const Mapping> mapping, uint64_t base, const FileRef& ref, const Hasher& hasher,
+              Budgeted budgeted = {});
   SegmentFile(const SegmentFile&) = delete;
   SegmentFile& operator=(const SegmentFile&) = delete;
 
@@ -128,7 +137,13 @@ class SegmentFile {
     return reinterpret_cast<const T*>(segment_.data() + section.offset);
   }
 
-  // Checks one block and the padding in it; CorruptionError. Returns its bytes, less the padding.
+  MemoryBudget* budget() const { return budgeted_.budget.get(); }  // null: none
+  // Bytes at an offset in the segment, unchecked, with none of it in place. REQUIRES: there is a budget.
+  void read(uint64_t offset, std::span<std::byte> out) const;
+  void let_go(uint64_t offset, uint64_t length) const { mapping_->let_go(base_ + offset, length); }
+
+  // Checks one block and the padding in it; CorruptionError. Returns its bytes, less the padding: under a budget those
+  // that were read, which the thread's next call replaces.
   Bytes check_block(const Section& section, uint64_t block) const;
   // All blocks, on several threads if it pays; `extra`, if any, looks at each after its checksum.
   using BlockFn = std::function<void(uint64_t offset, Bytes block)>;
@@ -140,6 +155,7 @@ class SegmentFile {
   [[noreturn]] void corrupt(const Section& section, uint64_t element, std::string expected, std::string found) const;
 
  private:
+  Bytes in_place_or_read(uint64_t offset, uint64_t size, std::vector<std::byte>& buffer) const;
   Bytes footer() const { return segment_.last(kPageBytes); }
   void read_header();
   void read_footer(const Hasher& hasher);
@@ -150,6 +166,7 @@ class SegmentFile {
   const std::shared_ptr<const Mapping> mapping_;
   const uint64_t base_;
   const FileRef ref_;
+  const Budgeted budgeted_;
   Bytes segment_;
   SegmentHeader header_;
   std::vector<Section> sections_;  // BSUM last
@@ -175,6 +192,7 @@ class CheckedSection {
     }
   }
   void check_all() const { check(0, section_->length); }
+  void forget() const;  // what was found good is looked at again, and counted in the budget again
   const Section& section() const { return *section_; }
 
  private:
@@ -203,6 +221,7 @@ class CheckedColumn {
     return {data_, checked_.section().count};
   }
   const Section& section() const { return checked_.section(); }
+  void forget() const { checked_.forget(); }
 
  private:
   CheckedSection checked_;

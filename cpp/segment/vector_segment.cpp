@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "segment/finite.h"
 #include "segment/made_order.h"
+#include "segment/memory_budget.h"
 #include "segment/vector_sections.h"
 
 namespace lamina {
@@ -41,11 +42,11 @@ void expect_finite(const SegmentFile& file, const Section& section, uint64_t off
   file.corrupt(section.offset + offset, "numbers in " + text_of(section.name), "NaN or infinity");
 }
 
-class OpenVectors final : public VectorSegment, public Part::Guard {
+class OpenVectors final : public VectorSegment, public Part::Guard, public MemoryBudget::Tenant {
  public:
   OpenVectors(std::shared_ptr<const Mapping> mapping, const FileRef& ref, const VectorSegmentInfo& info,
-              const Hasher& hasher, uint64_t base)
-      : file_(std::move(mapping), base, ref, hasher) {
+              const Hasher& hasher, uint64_t base, Budgeted budgeted)
+      : file_(std::move(mapping), base, ref, hasher, budgeted), budget_(std::move(budgeted.budget)) {
     check_header(info);
     const SegmentHeader& header = file_.header();
     part_.rows = static_cast<uint32_t>(header.rows);
@@ -56,6 +57,10 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
     vectors_.emplace(file_, file_.require(kVectors, static_cast<uint32_t>(header.spec.vector_bytes()), header.rows),
                      &expect_finite);
     part_.vectors = file_.data<std::byte>(vectors_->section());
+    if (budget_) page_columns();
+  }
+  ~OpenVectors() override {
+    if (budget_) budget_->deal();
   }
 
   const SegmentFile& file() const override { return file_; }
@@ -97,6 +102,21 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
   }
 
   void require_whole() const override { file_.require_whole(); }
+
+  uint64_t bytes_in_place() const override {
+    uint64_t bytes = 0;
+    for (const Section& section : file_.sections()) bytes += section.padded();
+    for (const auto& column : columns_) bytes -= column->bytes();
+    return bytes;
+  }
+
+  std::vector<PagedSection*> columns(MemoryBudget::Use use) override {
+    std::vector<PagedSection*> found;
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      if (uses_[i] == use) found.push_back(columns_[i].get());
+    }
+    return found;
+  }
 
   void check_vectors(uint32_t first_row, uint32_t count) const override {
     const uint64_t row_bytes = vectors_->section().element_bytes;
@@ -228,6 +248,23 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
     graph.upper = file_.data<uint32_t>(file_.require(kUpper, 4 * graph.upper_degree, lists));
   }
 
+  void page_columns() {
+    using Use = MemoryBudget::Use;
+    const auto page = [&](SectionName name, Use use) {
+      columns_.push_back(std::make_unique<PagedSection>(file_, *file_.find(name)));
+      uses_.push_back(use);
+      return columns_.back().get();
+    };
+    const bool flat = part_.graph.entry == kNoRow;
+    const bool coarse = part_.coarse_codes != nullptr;
+    const Use walked = flat ? Use::kMeasured : Use::kWalked;
+    if (!flat) paging_.level0 = page(kLevel0, walked);
+    if (coarse) paging_.coarse_codes = page(kCoarseCodes, walked);
+    if (part_.codes != nullptr) paging_.codes = page(kCodes, coarse ? Use::kChosen : walked);
+    paging_.vectors = page(kVectors, part_.codes == nullptr ? walked : Use::kMeasured);
+    part_.paging = &paging_;
+  }
+
   // Row numbers by ascending (rid, row): strictly, so that each row is there once.
   void check_order() const {
     const Section& section = *file_.find(kRidOrder);
@@ -273,6 +310,10 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
   }
 
   SegmentFile file_;
+  const std::shared_ptr<MemoryBudget> budget_;  // null: none, nor is there any of the three below
+  std::vector<std::unique_ptr<PagedSection>> columns_;
+  std::vector<MemoryBudget::Use> uses_;  // of these
+  Paging paging_;
   Part part_;
   std::vector<uint32_t> upper_counts_;
   const Section* rids_ = nullptr;
@@ -287,15 +328,19 @@ class OpenVectors final : public VectorSegment, public Part::Guard {
 }  // namespace
 
 std::shared_ptr<const VectorSegment> open_vector_segment(std::shared_ptr<const Mapping> mapping, const FileRef& ref,
-                                                         const VectorSegmentInfo& info, const Hasher& hasher) {
+                                                         const VectorSegmentInfo& info, const Hasher& hasher,
+                                                         Budgeted budgeted) {
   expect_whole_file(*mapping, ref);
-  return open_vector_segment_at(0, std::move(mapping), ref, info, hasher);
+  return open_vector_segment_at(0, std::move(mapping), ref, info, hasher, std::move(budgeted));
 }
 
 std::shared_ptr<const VectorSegment> open_vector_segment_at(uint64_t base, std::shared_ptr<const Mapping> mapping,
                                                             const FileRef& ref, const VectorSegmentInfo& info,
-                                                            const Hasher& hasher) {
-  return std::make_shared<OpenVectors>(std::move(mapping), ref, info, hasher, base);
+                                                            const Hasher& hasher, Budgeted budgeted) {
+  const std::shared_ptr<MemoryBudget> budget = budgeted.budget;
+  auto segment = std::make_shared<OpenVectors>(std::move(mapping), ref, info, hasher, base, std::move(budgeted));
+  if (budget) budget->add(segment);
+  return segment;
 }
 
 }  // namespace lamina

@@ -32,10 +32,11 @@ class VectorSegment {
 // Opens in time that does not grow with the rows. CorruptionError also if it is not of this spec, fingerprint and id.
 // For a Part that keeps it alive: std::shared_ptr<const Part>(segment, &segment->part()).
 std::shared_ptr<const VectorSegment> open_vector_segment(std::shared_ptr<const Mapping> mapping, const FileRef& ref,
-                                                         const VectorSegmentInfo& info, const Hasher& hasher);
+                                                         const VectorSegmentInfo& info, const Hasher& hasher,
+                                                         Budgeted budgeted = {});
 // The same for a segment inside a larger file, where it begins at `base`.
 std::shared_ptr<const VectorSegment> open_vector_segment_at(uint64_t base, std::shared_ptr<const Mapping> mapping,
                                                             const FileRef& ref, const VectorSegmentInfo& info,
-                                                            const Hasher& hasher);
+                                                            const Hasher& hasher, Budgeted budgeted = {});
 
 }  // namespace lamina
