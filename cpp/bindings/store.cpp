@@ -24,8 +24,10 @@ Durability parse_durability(const std::string& name) {
 }
 
 PythonStore open_store(const std::string& path, bool create, bool read_only, bool salvage,
-                       const std::string& durability, uint64_t log_limit, int64_t keep_versions_us, py::object codec) {
-  const StoreOptions options{create, read_only, salvage, parse_durability(durability), log_limit, keep_versions_us};
+                       const std::string& durability, uint64_t log_limit, int64_t keep_versions_us,
+                       std::optional<uint64_t> memory, py::object codec) {
+  const StoreOptions options{create,    read_only,        salvage, parse_durability(durability),
+                             log_limit, keep_versions_us, memory};
   return {std::make_shared<OpenStore>(path, options, std::move(codec))};
 }
 
@@ -126,9 +128,11 @@ py::dict stats_of(const PythonStore& self) {
         "dead_vectors"_a = one.dead_vectors, "other_vectors"_a = one.other_vectors, "other_owed"_a = one.other_owed,
         "other_stale"_a = one.other_stale);
   }
+  py::object memory = py::none();
+  if (stats.memory) memory = py::dict("budget"_a = stats.memory->budget, "in_place"_a = stats.memory->in_place);
   return py::dict("version"_a = stats.version, "log_bytes"_a = stats.log_bytes, "record_bytes"_a = stats.record_bytes,
                   "vector_bytes"_a = stats.vector_bytes, "other_bytes"_a = stats.other_bytes,
-                  "history_bytes"_a = stats.history_bytes, "collections"_a = collections);
+                  "history_bytes"_a = stats.history_bytes, "memory"_a = memory, "collections"_a = collections);
 }
 
 py::dict recovery(const PythonStore& self) {
@@ -162,7 +166,7 @@ void bind_store(py::module_& m) {
   bind_migration(store);
   store
       .def_static("open", &open_store, "path"_a, py::kw_only(), "create"_a, "read_only"_a, "salvage"_a, "durability"_a,
-                  "log_limit"_a, "keep_versions_us"_a, "codec"_a)
+                  "log_limit"_a, "keep_versions_us"_a, "memory"_a, "codec"_a)
       .def("create_collection", &create_collection, "name"_a, py::kw_only(), "dim"_a, "metric"_a, "dtype"_a, "codes"_a,
            "m"_a, "ef_construction"_a, "seed"_a, "fingerprint"_a, "model"_a, "settings"_a)
       .def(

@@ -32,6 +32,11 @@ std::shared_ptr<const Mapping> OpenFiles::map(const std::string& path) const {
   return fs_.map(path);
 }
 
+Budgeted OpenFiles::budgeted(const std::string& path) const {
+  if (budget_ == nullptr) return {};
+  return {budget_, fs_.open(path)};
+}
+
 Manifest OpenFiles::manifest(const FileRef& ref, bool* writable) const {
   const std::string path = paths_.file(ref.number, kManifestFile);
   const std::vector<std::byte> bytes = read(path);
@@ -69,7 +74,8 @@ std::shared_ptr<const SealedRecords> OpenFiles::records(const SegmentRef& ref, I
   const FileRef file = current(ref.file);
   const std::lock_guard lock(mutex_);
   if (auto known = records_[file.number].lock(); known && means_same((*known)->file(), ref, file)) return known;
-  const auto segment = open_record_segment(map(paths_.file(file.number, kRecordFile)), file, ref.id, hasher_);
+  const std::string path = paths_.file(file.number, kRecordFile);
+  const auto segment = open_record_segment(map(path), file, ref.id, hasher_, budgeted(path));
   require_rows(segment->file(), ref);
   if (segment->id_kind() != id_kind) segment->file().corrupt(26, "the collection's kind of id", "the other");
   auto sealed = std::make_shared<const SealedRecords>(segment);
@@ -82,10 +88,15 @@ std::shared_ptr<const VectorSegment> OpenFiles::vectors(const SegmentRef& ref, c
   const std::lock_guard lock(mutex_);
   if (auto known = vectors_[file.number].lock(); known && means_same(known->file(), ref, file)) return known;
   const VectorSegmentInfo info{ref.id, generation.fingerprint, generation.spec};
-  auto segment = open_vector_segment(map(paths_.file(file.number, kVectorFile)), file, info, hasher_);
+  const std::string path = paths_.file(file.number, kVectorFile);
+  auto segment = open_vector_segment(map(path), file, info, hasher_, budgeted(path));
   require_rows(segment->file(), ref);
   vectors_[file.number] = segment;
   return segment;
+}
+
+std::shared_ptr<MemoryBudget> make_budget(std::optional<uint64_t> bytes) {
+  return bytes ? std::make_shared<MemoryBudget>(*bytes) : nullptr;
 }
 
 uint64_t FileNumbers::take() {

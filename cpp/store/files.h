@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "io/file.h"
 #include "segment/hasher.h"
 #include "segment/manifest.h"
+#include "segment/memory_budget.h"
 #include "segment/root.h"
 #include "segment/vector_segment.h"
 #include "store/paths.h"
@@ -24,7 +26,9 @@ namespace lamina {
 // already are shared, so that what was verified stays verified. Any thread.
 class OpenFiles {
  public:
-  OpenFiles(FileSystem& fs, const StorePaths& paths, const Hasher& hasher) : fs_(fs), paths_(paths), hasher_(hasher) {}
+  // `budget`, if not null, bounds the memory of the segments.
+  OpenFiles(FileSystem& fs, const StorePaths& paths, const Hasher& hasher, std::shared_ptr<MemoryBudget> budget = {})
+      : fs_(fs), paths_(paths), hasher_(hasher), budget_(std::move(budget)) {}
 
   // From now on the stand-ins of this root, which is the newest that the caller knows, are taken for what they stand
   // for.
@@ -40,19 +44,24 @@ class OpenFiles {
   FileSystem& fs() const { return fs_; }
   const StorePaths& paths() const { return paths_; }
   const Hasher& hasher() const { return hasher_; }
+  const std::shared_ptr<MemoryBudget>& budget() const { return budget_; }
 
  private:
   std::vector<std::byte> read(const std::string& path) const;
   std::shared_ptr<const Mapping> map(const std::string& path) const;
+  Budgeted budgeted(const std::string& path) const;
 
   FileSystem& fs_;
   const StorePaths& paths_;
   const Hasher& hasher_;
+  const std::shared_ptr<MemoryBudget> budget_;
   mutable std::mutex mutex_;  // guards all below
   std::map<uint64_t, FileRef> stand_ins_;
   std::map<uint64_t, std::weak_ptr<const SealedRecords>> records_;
   std::map<uint64_t, std::weak_ptr<const VectorSegment>> vectors_;
 };
+
+std::shared_ptr<MemoryBudget> make_budget(std::optional<uint64_t> bytes);  // null: none
 
 // The counter of file and log numbers, and those of them that are in use and not yet in a root. Any thread.
 class FileNumbers {

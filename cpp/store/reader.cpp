@@ -20,7 +20,11 @@ namespace lamina {
 
 Reader::Reader(FileSystem& fs, const StorePaths& paths, const StoreOptions& options, const Hasher& hasher,
                const RecordCodec& codec)
-    : paths_(paths), codec_(codec), files_(fs, paths_, hasher), roots_(fs, paths_, hasher), salvaged_(options.salvage) {
+    : paths_(paths),
+      codec_(codec),
+      files_(fs, paths_, hasher, make_budget(options.memory)),
+      roots_(fs, paths_, hasher),
+      salvaged_(options.salvage) {
   const std::lock_guard lock(mutex_);
   salvaged_ ? load_what_is_whole() : load();
 }
@@ -222,7 +226,7 @@ VerifyReport Reader::verify(const VerifyOptions& options) {
     pinned = roots_.read(state_->root.root.seq);
     if (!pinned) throw CorruptionError(paths_.root_file(state_->root.root.seq), 0, "the root that is read", "no file");
   }
-  OpenFiles fresh(files_.fs(), paths_, files_.hasher());
+  OpenFiles fresh(files_.fs(), paths_, files_.hasher(), files_.budget());
   if (pinned->root.log.clean && !files_.fs().is_locked(paths_.lock)) require_all_named(fresh, roots_);
   const LoadedLog log = open_log_to(fresh, pinned->root, end);
   return verify_all(fresh, roots_, *pinned, log, codec_, options);
@@ -247,6 +251,7 @@ StoreStats Reader::stats() const {
   OpenFiles files(files_.fs(), paths_, files_.hasher());
   if (newest) stats.history_bytes = Garbage(files, roots_).history_bytes(*newest);
   for (const auto& handle : catalog_.handles()) stats.collections.push_back(count_rows(*handle));
+  stats.memory = memory_of(files_);
   return stats;
 }
 

@@ -144,7 +144,7 @@ RepairReport Writer::repair(int threads) {
     newest = roots_.read(ledger_->root().seq);
     if (!newest) throw CorruptionError(paths_.root_file(ledger_->root().seq), 0, "the newest root", "no file");
   }
-  OpenFiles fresh(files_.fs(), paths_, files_.hasher());  // looks at every file anew
+  OpenFiles fresh(files_.fs(), paths_, files_.hasher(), files_.budget());  // looks at every file anew
   fresh.follow(newest->root);
   NewFiles added(files_, numbers_);
   Repair repair(fresh, added, codec_, threads);

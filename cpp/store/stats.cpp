@@ -30,6 +30,12 @@ StoreStats::OfCollection count_rows(const CollectionHandle& collection) {
   return counts;
 }
 
+std::optional<StoreStats::Memory> memory_of(const OpenFiles& files) {
+  const MemoryBudget* const budget = files.budget().get();
+  if (budget == nullptr) return {};
+  return StoreStats::Memory{budget->bytes(), budget->in_use()};
+}
+
 void add_bytes(StoreStats& stats, const CollectionState& collection) {
   const auto add = [&](const std::vector<SegmentRef>& segments, uint64_t& bytes) {
     for (const SegmentRef& segment : segments) {

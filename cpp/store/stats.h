@@ -6,6 +6,7 @@
 namespace lamina {
 
 StoreStats::OfCollection count_rows(const CollectionHandle& collection);  // of its newest snapshot
-void add_bytes(StoreStats& stats, const CollectionState& collection);     // of its files
+std::optional<StoreStats::Memory> memory_of(const OpenFiles& files);
+void add_bytes(StoreStats& stats, const CollectionState& collection);  // of its files
 
 }  // namespace lamina

@@ -41,6 +41,7 @@ struct StoreOptions {
   // unless sealing failed.
   uint64_t log_limit = uint64_t{64} << 20;
   int64_t keep_versions_us = int64_t{24} * 3600 * 1000000;  // how long a version can be had once there is a newer one
+  std::optional<uint64_t> memory;  // bytes that its segments may take of this process: see segment/memory_budget.h
 };
 
 // What is fixed when a collection is made, but for the kind of ids and the settings. `settings` and `model` are the
@@ -196,6 +197,11 @@ struct StoreStats {
   uint64_t vector_bytes = 0;
   uint64_t other_bytes = 0;
   uint64_t history_bytes = 0;  // of files that only older versions and tags need; in none of the others
+  // The budget, and how much of it segments have in place for good once that is touched.
+  struct Memory {
+    uint64_t budget = 0, in_place = 0;
+  };
+  std::optional<Memory> memory;  // none: without a budget
   struct OfCollection {
     std::string name;
     uint64_t records = 0, vectors = 0, owed = 0, stale = 0;

@@ -30,7 +30,7 @@ Writer::Writer(FileSystem& fs, const StorePaths& paths, const StoreOptions& opti
       options_(options),
       codec_(codec),
       process_(process_id()),
-      files_(fs, paths_, hasher),
+      files_(fs, paths_, hasher, make_budget(options.memory)),
       roots_(fs, paths_, hasher),
       seal_at_(options.log_limit),
       garbage_(files_, roots_),
@@ -275,7 +275,7 @@ VerifyReport Writer::verify(const VerifyOptions& options) {
   const std::lock_guard maintenance(maintenance_);
   LoadedLog log;
   std::optional<StoredRoot> pinned;
-  OpenFiles fresh(files_.fs(), paths_, files_.hasher());  // looks at every file anew
+  OpenFiles fresh(files_.fs(), paths_, files_.hasher(), files_.budget());  // looks at every file anew
   tidy();
   {
     const std::lock_guard sealing(sealing_);
@@ -305,6 +305,7 @@ StoreStats Writer::stats() const {
   }
   if (newest) stats.history_bytes = Garbage(files, roots_).history_bytes(newest->root);
   for (const auto& handle : catalog_.handles()) stats.collections.push_back(count_rows(*handle));
+  stats.memory = memory_of(files_);
   return stats;
 }
 

@@ -113,9 +113,9 @@ class Store:
     @staticmethod
     def open(
         path: str, *, create: bool, read_only: bool, salvage: bool, durability: str, log_limit: int,
-        keep_versions_us: int, codec: Codec
+        keep_versions_us: int, memory: int | None, codec: Codec
     ) -> Store:
-        """durability "fsync" | "interval" | "os"; log_limit in bytes."""
+        """durability "fsync" | "interval" | "os"; log_limit and memory in bytes."""
     def create_collection(
         self,
         name: str,

@@ -45,6 +45,7 @@ DEFAULTS = {
     "maintenance": "auto",
     "keep_versions": timedelta(hours=24),
     "salvage": False,
+    "memory": None,
 }
 
 _changed = threading.Condition(threading.RLock())  # re-entrant: a handle that is collected inside closes itself
@@ -113,6 +114,7 @@ class Shared:
             durability=options["durability"],
             log_limit=options["log_limit"],
             keep_versions_us=microseconds(options["keep_versions"], "keep_versions"),
+            memory=options["memory"],
             codec=LazyCodec(),
         )
         interval = options["durability"] == "interval"
@@ -127,7 +129,11 @@ class Shared:
     def cache(self) -> BlockCache:
         from lamina.records import BlockCache
 
-        return BlockCache()
+        memory = self.options["memory"]
+        if memory is None:
+            return BlockCache()
+        share = memory // 64  # each; see cpp/segment/memory_budget.h
+        return BlockCache(metadata_bytes=min(256 << 20, share), content_bytes=min(64 << 20, share))
 
     @functools.cached_property
     def narrower(self) -> Narrower:

@@ -76,6 +76,7 @@ def open(
     maintenance: str | None = None,
     keep_versions: timedelta | None = None,
     salvage: bool = False,
+    memory: int | None = None,
 ) -> Store:
     """Opens a store, or another handle on one that this process has open.
 
@@ -96,6 +97,12 @@ def open(
             bit, as the store is written to, and whole by `cleanup()`; what is tagged stays.
         salvage: open what can still be read of a damaged store, read-only: `store.recovery.missing` says what is not
             there. Reads every byte; rows of damaged segments are kept in memory.
+        memory: bytes of this process's memory that the store's files may take; None (default): as much as is touched of
+            them. What searches walk is kept first (graph and 4-bit or 8-bit codes: about 320 bytes a vector of 384
+            dimensions), then what they choose on, then vectors; the rest is read from the files when it is needed,
+            which the system's page cache makes cheap. Where even what is walked does not fit, searches go on, slowly.
+            About 60 bytes a vector are kept whatever the budget. On top of it come the log with its rows (see
+            `log_limit`) and a merge or `optimize()` while it runs.
 
     Raises NotFoundError where no store is and `create` is not given, LockedError while another process writes to it,
     CorruptionError, FormatVersionError, StorageError.
@@ -112,12 +119,15 @@ def open(
         raise ValueError("create=True makes a store, and salvage=True reads a damaged one")
     if keep_versions is not None:
         microseconds(keep_versions, "keep_versions")
+    if memory is not None:
+        memory = whole("memory", memory, 1)
     wanted = {
         "durability": durability,
         "log_limit": log_limit,
         "maintenance": maintenance,
         "keep_versions": keep_versions,
         "salvage": salvage or None,
+        "memory": memory,
     }
     read_only = read_only or salvage
     return Store(acquire(os.path.realpath(path), create, read_only, wanted), read_only)
@@ -355,7 +365,11 @@ class Store:
         return report
 
     def stats(self) -> dict[str, Any]:
-        """The version, bytes by kind of file, and for each collection its records, vectors and segments by number."""
+        """The version, bytes by kind of file, and for each collection its records, vectors and segments by number.
+
+        "memory": with a budget, `{"budget": bytes, "in_place": bytes}`: how much of it the vector segments that are
+        open may keep in memory now; else None.
+        """
         return self._live().stats()
 
     @property

@@ -131,6 +131,18 @@ def test_a_search_of_an_index_takes_no_lock(rng: np.random.Generator) -> None:
     assert traced(lambda: index.add(vectors[:1] + 1))[0] > 0
 
 
+@pytest.mark.usefixtures("one_core")
+def test_a_search_within_a_budget_of_memory_takes_no_lock(tmp_path: Path, rng: np.random.Generator) -> None:
+    queries = rng.standard_normal((8, DIM), np.float32)
+    with lamina.open(tmp_path / "store", create=True, maintenance="manual", memory=1 << 16) as store:
+        docs = store.create_collection("docs", model=MODEL)
+        docs.upsert(range(3000), vectors=rng.standard_normal((3000, DIM), np.float32))
+        docs.optimize()
+        docs.search(queries[0])
+        for search in SEARCHES.values():
+            assert traced(lambda search=search: search(docs, queries)) == (0, 0, 0)
+
+
 def test_a_snapshot_takes_no_lock_and_reaches_no_file(tmp_path: Path, rng: np.random.Generator) -> None:
     try:
         calls = len(_core.testing_trace())  # from here on the trace of a store's calls to the system is kept
