@@ -213,7 +213,7 @@ def pick(
     wanted = [name for name in table.column_names if names is None or name in names]
     taken = table.select([name for name in wanted if name not in blank]).take(pa.array(rows))
     empty = pa.nulls(len(rows))
-    made = {name: empty if name in blank else pa.concat_arrays(taken.column(name).chunks) for name in wanted}
+    made = {name: empty if name in blank else _whole(taken.column(name)) for name in wanted}
     return _batch(made, len(rows))
 
 
@@ -320,20 +320,23 @@ def _array(name: object, values: Any) -> pa.Array:
     """One column in a plain type. TypeError, naming the column, if its values have no one type."""
     try:
         column = values if isinstance(values, (pa.Array, pa.ChunkedArray)) else _arrow(values)
-        if isinstance(column, pa.ChunkedArray):
-            column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-            if isinstance(column, pa.ChunkedArray):  # older Arrow gives chunks back when there are none
-                column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-        column = _plain(column)
+        column = _plain(_whole(column) if isinstance(column, pa.ChunkedArray) else column)
     except UnicodeEncodeError as error:
         raise ValueError(f"metadata column {name!r} holds {error.object!r}, with lone surrogates: no text") from None
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, TypeError) as error:
         raise TypeError(f"metadata column {name!r} cannot be one Arrow type: {error}") from error
-    if _depth(column.type) > MOST_NESTED:
+    if pa.types.is_nested(column.type) and _depth(column.type) > MOST_NESTED:
         raise ValueError(
             f"metadata column {name!r} nests lists or dicts {MOST_NESTED} levels deep or deeper: flatten it"
         )
     return column
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def _depth(kind: pa.DataType) -> int:
