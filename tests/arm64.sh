@@ -2,16 +2,18 @@
 # ARM64 on any processor: the C++ tests, cross-compiled by the preset arm64 and run by qemu-user: tests/arm64.sh [ROOM...]
 #
 # Debian: g++-aarch64-linux-gnu qemu-user googletest. The kernels run on a CPU with SDOT and on one without, the codes
-# with each table that LAMINA_ISA may name. Sweeps take few samples, since qemu is slow; for that, recall on large graphs
-# is left out. So is what qemu cannot do: to execute another ARM64 program, and to start threads in a forked child.
+# with each table that LAMINA_ISA may name. Sweeps take few samples, since qemu is slow. Left out for that are recall on
+# large graphs, a count of syncs that depends on speed, and, unless it is named, the room store; and what qemu cannot do:
+# to execute another ARM64 program, and to start threads in a forked child.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 rooms=("$@")
 (($#)) || rooms=(base io kernels codes index segment)
 export LAMINA_FLIP_STEP=4001 LAMINA_FAULT_STEP=400 LAMINA_CUTS=50 LAMINA_LOST_SYNCS=20 LAMINA_COMPOUND=20
-left_out=RegistryDeathTest.*:ThreadPool.AForkedChildHasItsOwn:ThreadPool.ExitWithThreadsAtWorkDoesNotHang
-left_out+=:Calibration.*:CoarseCodes.*:Merge*.*:Graph.Dimensions*
+left_out=Calibration.*:CoarseCodes.*:*/Coarse.*:*/Filters.*:*/Walk*.*:Merge.*:*/Merged.*:Graph.Dimensions*
+left_out+=:DurabilityTest.WritersShareSyncs:RegistryDeathTest.*:ThreadPool.AForkedChildHasItsOwn
+left_out+=:ThreadPool.ExitWithThreadsAtWorkDoesNotHang:ProcessTest.AKilledWriterLosesNothingThatItAcknowledged
 
 missing=()
 command -v aarch64-linux-gnu-g++ >/dev/null || missing+=(g++-aarch64-linux-gnu)
