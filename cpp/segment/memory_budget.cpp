@@ -76,12 +76,15 @@ void MemoryBudget::deal_to(const Tenants& open) {
 void MemoryBudget::count(uint64_t touched) {
   const uint64_t before = touched_.fetch_add(touched, std::memory_order_relaxed);
   if (before + touched < bytes_ / kRecordShare / 2) return;
-  Tenants open;  // as above
-  const std::unique_lock lock(mutex_, std::try_to_lock);
-  if (!lock.owns_lock()) return;                       // the next to count sees to it
-  touched_.store(touched, std::memory_order_relaxed);  // they are about to be
-  open = tenants();
-  for (const auto& tenant : open) tenant->let_go();
+  {
+    Tenants open;  // as above
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) return;                       // the next to count sees to it
+    touched_.store(touched, std::memory_order_relaxed);  // they are about to be
+    open = tenants();
+    for (const auto& tenant : open) tenant->let_go();
+  }
+  if (changed_.load()) deal();  // who came or went meanwhile has left it to us
 }
 
 }  // namespace lamina
