@@ -74,9 +74,7 @@ struct Packed128 : Ints128 {
 };
 
 // Of packed 4-bit codes: the halves of each byte as they are, and eightfold.
-LAMINA_INLINE int8x16_t low_halves(uint8x16_t packed) {
-  return vreinterpretq_s8_u8(vandq_u8(packed, vdupq_n_u8(15)));
-}
+LAMINA_INLINE int8x16_t low_halves(uint8x16_t packed) { return vreinterpretq_s8_u8(vandq_u8(packed, vdupq_n_u8(15))); }
 LAMINA_INLINE int8x16_t high_halves(uint8x16_t packed) { return vreinterpretq_s8_u8(vshrq_n_u8(packed, 4)); }
 LAMINA_INLINE int8x16_t low_eights(uint8x16_t packed) { return vshlq_n_s8(low_halves(packed), 3); }
 LAMINA_INLINE int8x16_t high_eights(uint8x16_t packed) { return vshlq_n_s8(high_halves(packed), 3); }
