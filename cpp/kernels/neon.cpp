@@ -72,8 +72,7 @@ struct PackedL2 : Packed128 {
     const uint8x16_t first = difference(low, low_eights(packed));
     const uint8x16_t second = difference(high, high_eights(packed));
     const uint16x8_t squares = vmlal_high_u8(vmull_u8(vget_low_u8(first), vget_low_u8(first)), first, first);
-    return vpadalq_u16(sum,
-                       vmlal_high_u8(vmlal_u8(squares, vget_low_u8(second), vget_low_u8(second)), second, second));
+    return vpadalq_u16(sum, vmlal_high_u8(vmlal_u8(squares, vget_low_u8(second), vget_low_u8(second)), second, second));
   }
 };
 
