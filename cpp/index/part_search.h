@@ -62,11 +62,12 @@ class PartSearch {
  private:
   using Method = SearchStep::Method;
 
-  static constexpr uint64_t kDropped = 6;   // of so many rows one passes at least where the others are only dropped
-  static constexpr size_t kTwinShare = 8;   // so many times the rows to rank may be looked at where many have one code
-  static constexpr size_t kNarrowest = 8;   // the breadth that a walk begins with where hardly any of the nearest are
-  static constexpr size_t kFromNear = 16;   // a walk from its anchors is so many times narrower than asked, and no more
-  static constexpr uint64_t kFewRows = 64;  // are as soon measured on their vectors as on their codes
+  static constexpr uint64_t kDropped = 6;  // of so many rows one passes at least where the others are only dropped
+  static constexpr size_t kTwinShare = 8;  // so many times the rows to rank may be looked at where many have one code
+  static constexpr size_t kNarrowest = 8;  // the breadth that a walk begins with where hardly any of the nearest are
+  static constexpr size_t kFromNear = 16;  // a walk from its anchors is so many times narrower than asked, and no more
+  static constexpr size_t kRankedAtOnce = 128;  // rows, which there must be room for where they have to be read
+  static constexpr uint64_t kFewRows = 64;      // are as soon measured on their vectors as on their codes
 
   // Where a query is far from the rows, a walk is at first so many times broader, and then so many times again; the
   // former as many times more as it is farther, but no more than that. Where many rows fail, it is always broader.
@@ -345,8 +346,12 @@ class PartSearch {
 
   // Offers the chosen at their distances on stored vectors.
   void rank() {
-    const std::byte* const* vectors = rows_.gather(mine_.chosen, mine_.gathered);
-    measure(rows_, mine_.queries[0], mine_.chosen, vectors, mine_.tops[0]);
+    const std::span<const uint32_t> chosen = mine_.chosen;
+    for (size_t at = 0; at < chosen.size(); at += kRankedAtOnce) {
+      const auto some = chosen.subspan(at, std::min(kRankedAtOnce, chosen.size() - at));
+      for (const uint32_t row : some) rows_.prefetch(row);
+      measure(rows_, mine_.queries[0], some, rows_.gather(some, mine_.gathered), mine_.tops[0]);
+    }
   }
 
   const View& view_;

@@ -100,18 +100,14 @@ class SealedRows {
   // The vectors of these rows, checked: valid until `into` is used again. CorruptionError, StorageError.
   const std::byte* const* gather(std::span<const uint32_t> rows, Gathered& into) const {
     into.vectors.resize(rows.size());
-    if (paged_ != nullptr && into.read.size() < rows.size() * vector_bytes_) {
-      into.read = AlignedBuffer(rows.size() * vector_bytes_);
-    }
     for (size_t end = 0; end < rows.size();) {
       const size_t begin = end++;
       while (end < rows.size() && rows[end] == rows[end - 1] + 1) ++end;
       const auto count = static_cast<uint32_t>(end - begin);
       check(rows[begin], count);
       const std::byte* first = vector(rows[begin]);
-      if (paged_ == nullptr || rows[begin] + count <= paged_->rows_in_place()) {
-        lamina::prefetch(first, count * vector_bytes_);
-      } else {
+      if (paged_ != nullptr && rows[begin] + count > paged_->rows_in_place()) {
+        if (into.read.size() < rows.size() * vector_bytes_) into.read = AlignedBuffer(rows.size() * vector_bytes_);
         std::byte* const out = into.read.data() + begin * vector_bytes_;
         paged_->read(rows[begin], count, out);
         first = out;
@@ -156,10 +152,7 @@ class HeadRows {
   void prefetch(uint32_t row) const { lamina::prefetch(vector(row), vector_bytes()); }
   const std::byte* const* gather(std::span<const uint32_t> rows, Gathered& into) const {
     into.vectors.clear();
-    for (const uint32_t row : rows) {
-      prefetch(row);
-      into.vectors.push_back(vector(row));
-    }
+    for (const uint32_t row : rows) into.vectors.push_back(vector(row));
     return into.vectors.data();
   }
   void copy(uint32_t row, std::byte* out) const { std::memcpy(out, vector(row), vector_bytes()); }
