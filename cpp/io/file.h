@@ -49,8 +49,12 @@ class Mapping {
   virtual ~Mapping() = default;
   virtual Bytes bytes() const = 0;
   virtual void require_whole() const {}  // CorruptionError if a page could not be read since the file was mapped
-  // The pages that lie wholly in these bytes take no memory of this process until they are touched again.
+  // The pages that lie wholly in these bytes take no memory of this process until they are touched again: on Linux at
+  // once, elsewhere when the system needs it.
   virtual void let_go(uint64_t /*offset*/, uint64_t /*length*/) const {}
+  // Whether a touch of these pages maps them one by one, or as many around it as the system has at hand, which it does
+  // where nothing was said.
+  virtual void map_singly(uint64_t /*offset*/, uint64_t /*length*/, bool /*singly*/) const {}
   virtual const std::string& path() const = 0;
 };
 

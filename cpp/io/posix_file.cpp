@@ -144,16 +144,18 @@ void PosixMapping::require_whole() const {
   throw CorruptionError(path_, at, "a page that can be read", "none (file truncated, or a disk error?)");
 }
 
-void PosixMapping::let_go(uint64_t offset, uint64_t length) const {
+void PosixMapping::let_go(uint64_t offset, uint64_t length) const { advise(offset, length, MADV_DONTNEED); }
+
+void PosixMapping::map_singly(uint64_t offset, uint64_t length, bool singly) const {
+  advise(offset, length, singly ? MADV_RANDOM : MADV_NORMAL);
+}
+
+// Of the pages that lie wholly in these bytes. Advice cannot fail.
+void PosixMapping::advise(uint64_t offset, uint64_t length, int advice) const {
   const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
   const uint64_t begin = (offset + page - 1) / page * page;
   const uint64_t end = (offset + length) / page * page;
-  if (begin >= end) return;
-  // Advice, which cannot fail. The first, that they will be read at random, sets them apart from the pages before
-  // them: the system maps as many pages around one that is touched as it has at hand, but none of another advice.
-  std::byte* const first = const_cast<std::byte*>(bytes_.data()) + begin;
-  ::madvise(first, end - begin, MADV_RANDOM);
-  ::madvise(first, end - begin, MADV_DONTNEED);
+  if (begin < end) ::madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, advice);
 }
 
 PosixLock::PosixLock(std::string path, Descriptor locked)

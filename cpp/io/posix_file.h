@@ -71,9 +71,12 @@ class PosixMapping : public Mapping {
   Bytes bytes() const override { return bytes_; }
   void require_whole() const override;
   void let_go(uint64_t offset, uint64_t length) const override;
+  void map_singly(uint64_t offset, uint64_t length, bool singly) const override;
   const std::string& path() const override { return path_; }
 
  private:
+  void advise(uint64_t offset, uint64_t length, int advice) const;
+
   const std::string path_;
   Bytes bytes_;  // empty for an empty file, which is not mapped
   std::optional<WatchedMapping> watched_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <new>
 
+#include "io/process.h"
+
 namespace lamina {
 namespace {
 
@@ -12,15 +14,20 @@ constexpr uint64_t kOfSearches = uint64_t{1} << 20;  // what threads need to sea
 
 void PagedSection::keep(double share) {
   const auto rows = static_cast<uint32_t>(static_cast<double>(section_.count) * share);
-  rows_in_place_.store(rows, std::memory_order_relaxed);
+  if (rows_in_place_.exchange(rows, std::memory_order_relaxed) == rows) return;
   const uint64_t kept = rows * stride();
+  file_.map_singly(section_.offset, kept, false);
+  file_.map_singly(section_.offset + kept, section_.padded() - kept, true);
   file_.let_go(section_.offset + kept, section_.padded() - kept);
 }
 
+MemoryBudget::~MemoryBudget() { delete opened_.load(); }
+
 void MemoryBudget::add(const std::shared_ptr<Tenant>& tenant) {
+  Opened& mine = opened();
   {
-    const std::lock_guard lock(mutex_);
-    tenants_.push_back(tenant);
+    const std::lock_guard lock(mine.mutex);
+    mine.tenants.push_back(tenant);
   }
   deal();
 }
@@ -30,24 +37,38 @@ void MemoryBudget::add(const std::shared_ptr<Tenant>& tenant) {
 void MemoryBudget::deal() noexcept {
   changed_.store(true);
   while (changed_.load()) {
-    Tenants open;  // outlives the lock: who lets go of a tenant last deals too
-    const std::unique_lock lock(mutex_, std::try_to_lock);
-    if (!lock.owns_lock()) return;
-    changed_.store(false);
     try {
-      open = tenants();
+      Opened& mine = opened();
+      Tenants open;  // outlives the lock: who lets go of a tenant last deals too
+      const std::unique_lock lock(mine.mutex, std::try_to_lock);
+      if (!lock.owns_lock()) return;
+      changed_.store(false);
+      open = those_open(mine);
       deal_to(open);
     } catch (const std::bad_alloc&) {  // shares stay as they are until the next comes or goes
+      return;
     }
   }
 }
 
-MemoryBudget::Tenants MemoryBudget::tenants() {
+// The mutex of a parent may be held for ever in a forked child, so all is swapped without one. What the parent had is
+// left to nobody.
+MemoryBudget::Opened& MemoryBudget::opened() {
+  const int64_t process = process_id();
+  Opened* seen = opened_.load(std::memory_order_acquire);
+  while (seen == nullptr || seen->process != process) {
+    auto mine = std::unique_ptr<Opened>(new Opened{process});
+    if (opened_.compare_exchange_strong(seen, mine.get(), std::memory_order_acq_rel)) return *mine.release();
+  }
+  return *seen;
+}
+
+MemoryBudget::Tenants MemoryBudget::those_open(Opened& opened) {
   Tenants open;
-  for (const auto& known : tenants_) {
+  for (const auto& known : opened.tenants) {
     if (auto tenant = known.lock()) open.push_back(std::move(tenant));
   }
-  tenants_.assign(open.begin(), open.end());
+  opened.tenants.assign(open.begin(), open.end());
   return open;
 }
 
@@ -76,12 +97,13 @@ void MemoryBudget::deal_to(const Tenants& open) {
 void MemoryBudget::count(uint64_t touched) {
   const uint64_t before = touched_.fetch_add(touched, std::memory_order_relaxed);
   if (before + touched < bytes_ / kRecordShare / 2) return;
+  Opened& mine = opened();
   {
     Tenants open;  // as above
-    const std::unique_lock lock(mutex_, std::try_to_lock);
+    const std::unique_lock lock(mine.mutex, std::try_to_lock);
     if (!lock.owns_lock()) return;                       // the next to count sees to it
     touched_.store(touched, std::memory_order_relaxed);  // they are about to be
-    open = tenants();
+    open = those_open(mine);
     for (const auto& tenant : open) tenant->let_go();
   }
   if (changed_.load()) deal();  // who came or went meanwhile has left it to us

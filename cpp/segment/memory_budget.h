@@ -6,8 +6,8 @@
 // walks touch comes before all that is looked at once a search; within a use every column has the same share. Shares
 // are dealt anew when a segment is opened or closed, and what has none any more is let go of.
 //
-// Records are touched in place too, but counted, and let go of when they are more than half of their share. The other
-// half is for the blocks of them that the caller keeps decoded.
+// Records are found in place too, by columns that stay there. What is read of them then is counted, and let go of when
+// that is more than half of their share. The other half is for what the caller keeps decoded of them.
 #pragma once
 
 #include <array>
@@ -26,13 +26,15 @@ namespace lamina {
 class PagedSection final : public PagedColumn {
  public:
   PagedSection(const SegmentFile& file, const Section& section)
-      : PagedColumn(file.data<std::byte>(section), section.element_bytes), file_(file), section_(section) {}
+      : PagedColumn(file.data<std::byte>(section), section.element_bytes), file_(file), section_(section) {
+    file.map_singly(section.offset, section.padded(), true);
+  }
 
   uint64_t bytes() const { return section_.length; }
   void read(uint32_t row, uint32_t count, std::byte* out) const override {
     file_.read(section_.offset + row * stride(), {out, count * stride()});
   }
-  void keep(double share);  // of the rows, in place; lets go of the others
+  void keep(double share);  // of the rows, in place; lets go of the others, which a search under way may touch still
 
  private:
   const SegmentFile& file_;
@@ -57,8 +59,9 @@ class MemoryBudget {
 
   explicit MemoryBudget(uint64_t bytes) : bytes_(bytes) {}
 
+  ~MemoryBudget();
   void add(const std::shared_ptr<Tenant>& tenant);
-  void count(uint64_t touched);  // bytes of records; may let go of all
+  void count(uint64_t touched);  // bytes of records, at most; may let go of all
   void deal() noexcept;          // a tenant came or went
 
   uint64_t bytes() const { return bytes_; }
@@ -66,15 +69,21 @@ class MemoryBudget {
 
  private:
   using Tenants = std::vector<std::shared_ptr<Tenant>>;
-  Tenants tenants();  // REQUIRES: mutex_ is held
+  // The segments that a process has opened. Those of its parent keep the shares that they had when it was forked.
+  struct Opened {
+    const int64_t process;
+    std::mutex mutex{};
+    std::vector<std::weak_ptr<Tenant>> tenants{};  // guarded by it
+  };
+  Opened& opened();
+  static Tenants those_open(Opened& opened);  // REQUIRES: its mutex is held
   void deal_to(const Tenants& open);
 
   const uint64_t bytes_;
   std::atomic<uint64_t> in_use_ = 0;
   std::atomic<uint64_t> touched_ = 0;
   std::atomic<bool> changed_ = false;  // since it was dealt last
-  std::mutex mutex_;
-  std::vector<std::weak_ptr<Tenant>> tenants_;  // guarded by it
+  std::atomic<Opened*> opened_ = nullptr;
 };
 
 }  // namespace lamina

@@ -1,6 +1,7 @@
 #include "segment/record_segment.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <set>
 #include <type_traits>
@@ -97,12 +98,14 @@ class OpenRecords final : public RecordSegment, public MemoryBudget::Tenant {
     read_scope_names();
   }
 
+  uint64_t bytes_in_place() const override {
+    uint64_t bytes = 0;
+    for (const Section& section : file_.sections()) bytes += section.padded();
+    for (const Section* section : looked_at()) bytes -= section->padded();
+    return bytes;
+  }
   void let_go() override {
-    const auto forget = [](const auto&... columns) { (columns.forget(), ...); };
-    forget(rids_, order_, hashes_, times_, versions_, scopes_, blocks_, columns_);
-    if (ints_) forget(*ints_);
-    if (id_offsets_) forget(*id_offsets_, *id_bytes_);
-    file_.let_go(0, file_.size());
+    for (const Section* section : looked_at()) file_.let_go(section->offset, section->padded());
   }
 
   const SegmentFile& file() const override { return file_; }
@@ -165,6 +168,8 @@ class OpenRecords final : public RecordSegment, public MemoryBudget::Tenant {
   }
 
   void read_fields(std::span<const uint32_t> rows, RecordFields* fields) const override {
+    constexpr uint64_t kPages = 4 * 4096;  // of a row, where it is far from the others
+    count(rows.size() * kPages);
     for (size_t i = 0; i < rows.size(); ++i) fields[i].rid = rids_[rows[i]];
     for (size_t i = 0; i < rows.size(); ++i) fields[i].version = versions_[rows[i]];
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -198,6 +203,7 @@ class OpenRecords final : public RecordSegment, public MemoryBudget::Tenant {
     file_.require_whole();
     columns_.check(entry.offset, entry.length);
     file_.require_whole();
+    count(entry.length);
     return {number, static_cast<uint32_t>(entry.first_row), static_cast<uint32_t>(entry.rows),
             file_.bytes(columns_.section()).subspan(entry.offset, entry.length)};
   }
@@ -217,6 +223,14 @@ class OpenRecords final : public RecordSegment, public MemoryBudget::Tenant {
   }
 
  private:
+  // What is not needed to find a record, and so not kept in place under a budget.
+  std::array<const Section*, 5> looked_at() const {
+    return {&hashes_.section(), &times_.section(), &versions_.section(), &scopes_.section(), &columns_.section()};
+  }
+  void count(uint64_t bytes) const {
+    if (file_.budget() != nullptr) file_.budget()->count(bytes);
+  }
+
   static uint32_t rows_of(const SegmentFile& file, const SegmentId& id) {
     const SegmentHeader& header = file.header();
     if (header.kind != SegmentKind::kRecords) file.corrupt(24, "a record segment", "another kind");

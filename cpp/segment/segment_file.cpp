@@ -8,7 +8,6 @@
 #include "base/mutant.h"
 #include "base/thread_pool.h"
 #include "io/crc32c.h"
-#include "segment/memory_budget.h"
 
 namespace lamina {
 namespace {
@@ -208,7 +207,12 @@ void SegmentFile::check_checks() const {
 }
 
 void SegmentFile::read(uint64_t offset, std::span<std::byte> out) const {
-  const size_t got = budgeted_.file->read_at(base_ + offset, out);
+  size_t got = 0;
+  try {
+    got = budgeted_.file->read_at(base_ + offset, out);
+  } catch (const StorageError& error) {  // as where a mapping cannot be read
+    throw CorruptionError(path(), base_ + offset, "bytes that can be read", error.what());
+  }
   if (got == out.size()) return;
   throw CorruptionError(path(), base_ + offset + got, std::to_string(out.size() - got) + " more bytes",
                         "the end of the file (file truncated?)");
@@ -292,13 +296,7 @@ CheckedSection::CheckedSection(const SegmentFile& file, const Section& section, 
 void CheckedSection::check_block(uint64_t block) const {
   const Bytes bytes = file_->check_block(*section_, block);
   if (extra_ != nullptr) extra_(*file_, *section_, block << shift_, bytes);
-  const bool in_place = file_->header().kind == SegmentKind::kRecords;
-  if (in_place && file_->budget() != nullptr) file_->budget()->count(bytes.size());
   good_[block / 64].fetch_or(uint64_t{1} << block % 64, std::memory_order_release);
-}
-
-void CheckedSection::forget() const {
-  for (auto& blocks : good_) blocks.store(0, std::memory_order_relaxed);
 }
 
 }  // namespace lamina

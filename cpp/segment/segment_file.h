@@ -141,6 +141,9 @@ class SegmentFile {
   // Bytes at an offset in the segment, unchecked, with none of it in place. REQUIRES: there is a budget.
   void read(uint64_t offset, std::span<std::byte> out) const;
   void let_go(uint64_t offset, uint64_t length) const { mapping_->let_go(base_ + offset, length); }
+  void map_singly(uint64_t offset, uint64_t length, bool singly) const {
+    mapping_->map_singly(base_ + offset, length, singly);
+  }
 
   // Checks one block and the padding in it; CorruptionError. Returns its bytes, less the padding: under a budget those
   // that were read, which the thread's next call replaces.
@@ -192,7 +195,6 @@ class CheckedSection {
     }
   }
   void check_all() const { check(0, section_->length); }
-  void forget() const;  // what was found good is looked at again, and counted in the budget again
   const Section& section() const { return *section_; }
 
  private:
@@ -221,7 +223,6 @@ class CheckedColumn {
     return {data_, checked_.section().count};
   }
   const Section& section() const { return checked_.section(); }
-  void forget() const { checked_.forget(); }
 
  private:
   CheckedSection checked_;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ class Collection(Reader, Writer[WriteResult]):
         self._store = store
         self._core: Any = core
         self._take = core.snapshot  # replaced when the collection is closed or dropped
-        self._reopen = functools.partial(open_collection, store.path, self.name)
+        self._reopen = self._reopener()
 
     @property
     def model(self) -> Model:
@@ -207,7 +207,7 @@ class Collection(Reader, Writer[WriteResult]):
         return list(kept_of(self).failed)
 
     def warm(self) -> None:
-        """Verifies what a search touches, and brings it into memory."""
+        """Verifies what a search touches, and brings it into memory: under a budget (`memory=`) that of the system."""
         self.snapshot().warm()
 
     def __len__(self) -> int:
@@ -467,7 +467,10 @@ class Collection(Reader, Writer[WriteResult]):
 
     def _renamed(self, name: str) -> None:
         self.name = name
-        self._reopen = functools.partial(open_collection, self._store.path, name)
+        self._reopen = self._reopener()
+
+    def _reopener(self) -> Callable[[], Collection]:
+        return functools.partial(open_collection, self._store.path, self.name, self._store._shared.options["memory"])
 
 
 def bound(stored: Model, model: Model | str | None, embed: Embed | str | None, collection: str) -> Model:
@@ -482,8 +485,8 @@ def bound(stored: Model, model: Model | str | None, embed: Embed | str | None, c
     return stored if named is None or named.embed_with is None else named
 
 
-def open_collection(path: str, name: str) -> Collection:
+def open_collection(path: str, name: str, memory: int | None) -> Collection:
     """A pickled collection, opened again for reading."""
     from lamina import store
 
-    return store.open(path, read_only=True).get_collection(name)
+    return store.open(path, read_only=True, memory=memory).get_collection(name)

@@ -129,17 +129,18 @@ class Shared:
     def cache(self) -> BlockCache:
         from lamina.records import BlockCache
 
-        memory = self.options["memory"]
-        if memory is None:
-            return BlockCache()
-        share = memory // 64  # each; see cpp/segment/memory_budget.h
-        return BlockCache(metadata_bytes=min(256 << 20, share), content_bytes=min(64 << 20, share))
+        return BlockCache(metadata_bytes=self._room(256 << 20), content_bytes=self._room(64 << 20))
 
     @functools.cached_property
     def narrower(self) -> Narrower:
         from lamina.narrowing import Narrower
 
-        return Narrower()
+        return Narrower(column_bytes=self._room(256 << 20), row_bytes=self._room(64 << 20))
+
+    def _room(self, most: int) -> int:
+        """Of one of the four caches of what is decoded; see cpp/segment/memory_budget.h for their share."""
+        memory = self.options["memory"]
+        return most if memory is None else min(most, memory // 128)
 
     def wrote(self) -> None:
         """Something was written: maintenance may be due."""

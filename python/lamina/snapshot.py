@@ -219,7 +219,7 @@ class Snapshot(Neighbours):
         return made
 
     def warm(self) -> None:
-        """Verifies what a search touches, and brings it into memory."""
+        """Verifies what a search touches, and brings it into memory: under a budget (`memory=`) that of the system."""
         self._core.warm()
 
     def ages(self, ids: NDArray[Any]) -> NDArray[np.uint64]:

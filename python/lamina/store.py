@@ -101,8 +101,9 @@ def open(
             them. What searches walk is kept first (graph and 4-bit or 8-bit codes: about 320 bytes a vector of 384
             dimensions), then what they choose on, then vectors; the rest is read from the files when it is needed,
             which the system's page cache makes cheap. Where even what is walked does not fit, searches go on, slowly.
-            About 60 bytes a vector are kept whatever the budget. On top of it come the log with its rows (see
-            `log_limit`) and a merge or `optimize()` while it runs.
+            About 60 bytes a vector and what finds a record by its id are kept whatever the budget. On top of it come
+            the log with its rows (see `log_limit`), what a filter narrows a collection to, and `optimize()`, `repair()`
+            or a merge while it runs. Each segment that is open then holds a file descriptor.
 
     Raises NotFoundError where no store is and `create` is not given, LockedError while another process writes to it,
     CorruptionError, FormatVersionError, StorageError.
@@ -409,7 +410,8 @@ class Store:
         return f"<lamina.Store {self.path!r}: {state}{', read-only' if self.read_only else ''}>"
 
     def __reduce__(self) -> Any:
-        return functools.partial(open, self.path, read_only=True, salvage=self._shared.options["salvage"]), ()
+        options = {name: self._shared.options[name] for name in ("salvage", "memory")}
+        return functools.partial(open, self.path, read_only=True, **options), ()
 
     @staticmethod
     def _has(core: _core.Store, name: str) -> bool:

@@ -6,6 +6,7 @@ own resident memory; bytes flipped and files cut while they are read.
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import subprocess
 import sys
@@ -90,7 +91,7 @@ def test_no_answer_changes(made: Path, name: str, tmp_path: Path) -> None:
             assert list(answers(docs, queries)) == expected
             said = store.stats()["memory"]
             assert said["budget"] == budget
-            assert share < 0.2 or said["in_place"] <= budget
+            assert share < 0.45 or said["in_place"] <= budget
             assert store.verify().complete
             assert list(answers(docs, queries)) == expected
 
@@ -124,6 +125,16 @@ def test_a_second_handle_has_the_budget_of_the_first(tmp_path: Path) -> None:
             assert again.stats()["memory"]["budget"] == 1 << 20
         with pytest.raises(ValueError, match="memory=1048576"):
             lamina.open(tmp_path / "store", memory=1 << 21)
+
+
+def test_a_pickle_takes_its_budget_along(made: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(made / "store", tmp_path / "store"))
+    with lamina.open(path, read_only=True, memory=1 << 20) as store:
+        pickles = pickle.dumps(store), pickle.dumps(store.get_collection("docs"))
+    for pickled in pickles:
+        opened = pickle.loads(pickled)
+        with opened if isinstance(opened, lamina.Store) else opened._store as again:
+            assert again.stats()["memory"]["budget"] == 1 << 20
 
 
 def vectors_file(path: Path) -> Path:

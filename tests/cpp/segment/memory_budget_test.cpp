@@ -1,9 +1,12 @@
 // Goal: under a budget a part gives the same rows, keeps no more of them in place than there is memory for, and notices
 // damage as ever; budgets are dealt anew as segments come and go, whoever reads meanwhile.
-// Method: files in memory that are opened with and without; bytes flipped underneath; threads.
+// Method: files in memory that are opened with and without; bytes flipped underneath; what is let go of, noted;
+// threads.
 #include "segment/memory_budget.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <thread>
 
@@ -11,6 +14,7 @@
 #include "index/paged_rows.h"
 #include "index/rows.h"
 #include "io/memory_fs.h"
+#include "segment/record_sections.h"
 #include "segment/sample.h"
 #include "segment/vector_sections.h"
 
@@ -114,6 +118,9 @@ TEST_F(MemoryBudgetTest, IsSharedByAllThatAreOpen) {
     EXPECT_LT(codes.rows_in_place(), alone);
     EXPECT_EQ(codes.rows_in_place(), second.segment->part().paging->codes->rows_in_place());
     EXPECT_LE(budget->in_use(), budget->bytes());
+    const uint64_t kept = first.segment->file().find(kCodes)->offset + in_place(&codes);
+    EXPECT_TRUE(
+        std::ranges::any_of(first.mapping->let_go_of(), [&](const auto& range) { return range.first == kept; }));
   }
   EXPECT_EQ(codes.rows_in_place(), alone);
 }
@@ -160,23 +167,51 @@ TEST_F(MemoryBudgetTest, IsDealtAnewBesideThoseWhoRead) {
   EXPECT_EQ(first.segment->part().paging->codes->rows_in_place(), alone) << "all is the first one's again";
 }
 
-TEST(MemoryBudgetOfRecords, IsKeptByLettingGoOfWhatWasTouched) {
+TEST_F(MemoryBudgetTest, AForkedChildWaitsForNobody) {
+  const auto budget = std::make_shared<MemoryBudget>(1'000'000);
+  const Opened opened = open(budget);
+  std::atomic<bool> done = false;
+  std::thread reader([&] {
+    while (!done) budget->count(budget->bytes());
+  });
+  for (int round = 0; round < 50; ++round) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(20);
+      const Opened another = open(budget);
+      ::_exit(another.segment->part().paging->codes->rows_in_place() > 0 ? 0 : 1);
+    }
+    int status = -1;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+  done = true;
+  reader.join();
+}
+
+TEST(MemoryBudgetOfRecords, IsKeptByLettingGoOfWhatWasLookedAt) {
   MemoryFileSystem fs;
   const auto owned = sample::records(300, IdKind::kInt);
   const sample::File file = sample::record_segment(fs, "/", *owned);
   for (const uint64_t bytes : {1, 1 << 30}) {
     const auto mapping = std::make_shared<TestMapping>(file.bytes);
-    const auto segment =
-        open_record_segment(mapping, file.ref, sample::kRecordId, kToyHasher,
-                            {std::make_shared<MemoryBudget>(bytes), std::make_shared<TestFile>(mapping)});
-    const Bytes block = segment->block(7).bytes;
-    mapping->data()[block.data() - mapping->bytes().data()] ^= std::byte{0x10};
+    const auto budget = std::make_shared<MemoryBudget>(bytes);
+    const auto segment = open_record_segment(mapping, file.ref, sample::kRecordId, kToyHasher,
+                                             {budget, std::make_shared<TestFile>(mapping)});
     EXPECT_EQ(segment->find(Id(int64_t{-30})), 10u);
-    if (bytes == 1) {
-      EXPECT_THROW(segment->block(7), CorruptionError) << "it is looked at again";
-    } else {
-      EXPECT_EQ(segment->block(7).rows, 3u);
+    EXPECT_TRUE(mapping->let_go_of().empty()) << "what finds a record stays";
+    EXPECT_EQ(segment->block(7).rows, 3u);
+    EXPECT_EQ(mapping->let_go_of().empty(), bytes > 1);
+    const size_t before = mapping->let_go_of().size();
+    segment->fields_at(10);
+    EXPECT_EQ(mapping->let_go_of().size() > before, bytes == 1);
+    for (const auto& [offset, length] : mapping->let_go_of()) {
+      EXPECT_TRUE(std::ranges::any_of(segment->file().sections(), [&](const Section& section) {
+        const bool finds = section.name == kRecordRids || section.name == kIdOrder || section.name == kIntIds;
+        return !finds && section.offset == offset && section.padded() == length;
+      })) << offset;
     }
+    EXPECT_GT(budget->in_use(), 0u);
   }
 }
 
