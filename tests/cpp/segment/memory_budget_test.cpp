@@ -205,11 +205,11 @@ TEST(MemoryBudgetOfRecords, IsKeptByLettingGoOfWhatWasLookedAt) {
     const size_t before = mapping->let_go_of().size();
     segment->fields_at(10);
     EXPECT_EQ(mapping->let_go_of().size() > before, bytes == 1);
-    for (const auto& [offset, length] : mapping->let_go_of()) {
+    for (const auto& range : mapping->let_go_of()) {
       EXPECT_TRUE(std::ranges::any_of(segment->file().sections(), [&](const Section& section) {
         const bool finds = section.name == kRecordRids || section.name == kIdOrder || section.name == kIntIds;
-        return !finds && section.offset == offset && section.padded() == length;
-      })) << offset;
+        return !finds && section.offset == range.first && section.padded() == range.second;
+      })) << range.first;
     }
     EXPECT_GT(budget->in_use(), 0u);
   }
