@@ -67,7 +67,7 @@ class PagedColumn {
   const std::byte* in_place(uint32_t row) const { return first_ + size_t{row} * stride_; }
   size_t stride() const { return stride_; }
   uint32_t rows_in_place() const { return rows_in_place_.load(std::memory_order_relaxed); }
-  virtual void read(uint32_t row, uint32_t count, std::byte* out) const = 0;  // CorruptionError, StorageError
+  virtual void read(uint32_t row, uint32_t count, std::byte* out) const = 0;  // CorruptionError
 
  protected:
   std::atomic<uint32_t> rows_in_place_ = 0;

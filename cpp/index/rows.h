@@ -97,7 +97,7 @@ class SealedRows {
   }
 
   void prefetch(uint32_t row) const { lamina::prefetch(vector(row), vector_bytes_); }
-  // The vectors of these rows, checked: valid until `into` is used again. CorruptionError, StorageError.
+  // The vectors of these rows, checked: valid until `into` is used again. CorruptionError.
   const std::byte* const* gather(std::span<const uint32_t> rows, Gathered& into) const {
     into.vectors.resize(rows.size());
     for (size_t end = 0; end < rows.size();) {

@@ -10,7 +10,6 @@
 // that is more than half of their share. The other half is for what the caller keeps decoded of them.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>

@@ -138,7 +138,8 @@ class SegmentFile {
   }
 
   MemoryBudget* budget() const { return budgeted_.budget.get(); }  // null: none
-  // Bytes at an offset in the segment, unchecked, with none of it in place. REQUIRES: there is a budget.
+  // Bytes at an offset in the segment, unchecked, with none of it in place; CorruptionError if they cannot be read.
+  // REQUIRES: there is a budget.
   void read(uint64_t offset, std::span<std::byte> out) const;
   void let_go(uint64_t offset, uint64_t length) const { mapping_->let_go(base_ + offset, length); }
   void map_singly(uint64_t offset, uint64_t length, bool singly) const {

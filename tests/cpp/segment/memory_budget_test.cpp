@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <thread>
 
 #include "base/error.h"
@@ -30,6 +31,7 @@ class TestFile final : public ReadableFile {
   explicit TestFile(std::shared_ptr<TestMapping> mapping) : mapping_(std::move(mapping)) {}
   uint64_t size() const override { return mapping_->bytes().size(); }
   size_t read_at(uint64_t offset, std::span<std::byte> out) override {
+    if (unreadable) throw StorageError(EIO, path(), "read");
     const size_t n = offset > end ? 0 : std::min<size_t>(out.size(), end - offset);
     std::copy_n(mapping_->bytes().data() + offset, n, out.data());
     return n;
@@ -39,6 +41,7 @@ class TestFile final : public ReadableFile {
   const std::string& path() const override { return mapping_->path(); }
 
   std::atomic<uint64_t> end = ~uint64_t{0};  // of what can be read
+  std::atomic<bool> unreadable = false;
 
  private:
   const std::shared_ptr<TestMapping> mapping_;
@@ -145,6 +148,14 @@ TEST_F(MemoryBudgetTest, AFileThatHasBecomeShorterIsDamage) {
   opened.file->end = opened.segment->file().find(kVectors)->offset + 100 * owned_->spec.vector_bytes();
   expect_rows(opened.segment->part(), std::vector<uint32_t>{1, 2, 50});
   EXPECT_THROW(expect_rows(opened.segment->part(), rows_), CorruptionError);
+}
+
+TEST_F(MemoryBudgetTest, AFileThatCannotBeReadIsDamage) {
+  const Opened opened = open(std::make_shared<MemoryBudget>(1));
+  opened.file->unreadable = true;
+  EXPECT_THROW(expect_rows(opened.segment->part(), rows_), CorruptionError);
+  opened.file->unreadable = false;
+  expect_rows(opened.segment->part(), rows_);
 }
 
 TEST_F(MemoryBudgetTest, IsDealtAnewBesideThoseWhoRead) {
