@@ -86,6 +86,33 @@ struct PackedIp : Ints256, Bytes256<int8_t> {
   }
 };
 
+// Two groups at once. Bytes are summed without widening them: as 16-bit words, in which the even byte may carry into
+// the odd one, and the odd bytes of those words once more by themselves. What is left of the words without these is the
+// even bytes: modulo 65536 whatever carried, hence exact.
+struct Lookups : Bytes256<uint8_t> {
+  struct Sums {
+    __m256i words, odd;
+  };
+  LAMINA_INLINE Sums zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+  LAMINA_INLINE __m256i low_lookups(__m256i table, __m256i packed) {
+    return _mm256_shuffle_epi8(table, low_halves(packed));
+  }
+  LAMINA_INLINE __m256i high_lookups(__m256i table, __m256i packed) {
+    return _mm256_shuffle_epi8(table, high_halves(packed));
+  }
+  LAMINA_INLINE Sums add(Sums sums, __m256i bytes) {
+    return {_mm256_add_epi16(sums.words, bytes), _mm256_add_epi16(sums.odd, _mm256_srli_epi16(bytes, 8))};
+  }
+  LAMINA_INLINE void store(uint16_t* out, Sums sums) {
+    const __m256i even = _mm256_sub_epi16(sums.words, _mm256_slli_epi16(sums.odd, 8));
+    const __m256i first = _mm256_unpacklo_epi16(even, sums.odd);
+    const __m256i second = _mm256_unpackhi_epi16(even, sums.odd);
+    const __m256i total = _mm256_add_epi16(_mm256_permute2x128_si256(first, second, 0x20),
+                                           _mm256_permute2x128_si256(first, second, 0x31));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), total);
+  }
+};
+
 LAMINA_KERNEL float l2_f32(const float* a, const float* b, size_t n) { return distance<FloatL2<F32>>(a, b, n); }
 LAMINA_KERNEL float ip_f32(const float* a, const float* b, size_t n) { return distance<FloatIp<F32>>(a, b, n); }
 LAMINA_KERNEL float l2_f16(const float* a, const f16* b, size_t n) { return distance<FloatL2<F16>>(a, b, n); }
@@ -120,6 +147,10 @@ LAMINA_KERNEL void ip_i4_x4(const int8_t* a, const uint8_t* const b[4], size_t n
 }
 LAMINA_KERNEL void hamming_x4(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t out[4]) {
   distance_x4<Hamming>(a, b, n, out);
+}
+
+LAMINA_KERNEL void sum_lookups_x32(const uint8_t* table, const uint8_t* codes, size_t groups, uint16_t out[32]) {
+  sum_lookups<Lookups>(table, codes, groups, out);
 }
 
 LAMINA_KERNEL void f32_to_f16(const float* from, f16* to, size_t n) {
@@ -161,6 +192,7 @@ const Kernels kAvx2 = {
     .l2_i4_x4 = l2_i4_x4,
     .ip_i4_x4 = ip_i4_x4,
     .hamming_x4 = hamming_x4,
+    .sum_lookups_x32 = sum_lookups_x32,
     .f32_to_f16 = f32_to_f16,
     .f16_to_f32 = f16_to_f32,
 };

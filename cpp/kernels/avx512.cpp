@@ -85,6 +85,35 @@ struct PackedIp : Ints512, Bytes512<int8_t> {
   }
 };
 
+// Four groups at once, in words and odd bytes as with AVX2. Worth it even where 512 bits are two halves: 81 ns against
+// 86 for 192 groups on Zen 4.
+struct Lookups : Bytes512<uint8_t> {
+  struct Sums {
+    __m512i words, odd;
+  };
+  LAMINA_INLINE Sums zero() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
+  LAMINA_INLINE __m512i low_lookups(__m512i table, __m512i packed) {
+    return _mm512_shuffle_epi8(table, low_halves(packed));
+  }
+  LAMINA_INLINE __m512i high_lookups(__m512i table, __m512i packed) {
+    return _mm512_shuffle_epi8(table, high_halves(packed));
+  }
+  LAMINA_INLINE Sums add(Sums sums, __m512i bytes) {
+    return {_mm512_add_epi16(sums.words, bytes), _mm512_add_epi16(sums.odd, _mm512_srli_epi16(bytes, 8))};
+  }
+  LAMINA_INLINE __m256i fold(__m512i lanes) {
+    return _mm256_add_epi16(_mm512_castsi512_si256(lanes), _mm512_extracti64x4_epi64(lanes, 1));
+  }
+  LAMINA_INLINE void store(uint16_t* out, Sums sums) {
+    const __m512i even = _mm512_sub_epi16(sums.words, _mm512_slli_epi16(sums.odd, 8));
+    const __m256i first = fold(_mm512_unpacklo_epi16(even, sums.odd));
+    const __m256i second = fold(_mm512_unpackhi_epi16(even, sums.odd));
+    const __m256i total = _mm256_add_epi16(_mm256_permute2x128_si256(first, second, 0x20),
+                                           _mm256_permute2x128_si256(first, second, 0x31));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), total);
+  }
+};
+
 LAMINA_KERNEL float l2_f32(const float* a, const float* b, size_t n) { return distance<FloatL2<F32>>(a, b, n); }
 LAMINA_KERNEL float ip_f32(const float* a, const float* b, size_t n) { return distance<FloatIp<F32>>(a, b, n); }
 LAMINA_KERNEL float l2_f16(const float* a, const f16* b, size_t n) { return distance<FloatL2<F16>>(a, b, n); }
@@ -119,6 +148,10 @@ LAMINA_KERNEL void ip_i4_x4(const int8_t* a, const uint8_t* const b[4], size_t n
 }
 LAMINA_KERNEL void hamming_x4(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t out[4]) {
   distance_x4<Hamming>(a, b, n, out);
+}
+
+LAMINA_KERNEL void sum_lookups_x32(const uint8_t* table, const uint8_t* codes, size_t groups, uint16_t out[32]) {
+  sum_lookups<Lookups>(table, codes, groups, out);
 }
 
 LAMINA_KERNEL void f32_to_f16(const float* from, f16* to, size_t n) {
@@ -156,6 +189,7 @@ const Kernels kAvx512 = {
     .l2_i4_x4 = l2_i4_x4,
     .ip_i4_x4 = ip_i4_x4,
     .hamming_x4 = hamming_x4,
+    .sum_lookups_x32 = sum_lookups_x32,
     .f32_to_f16 = f32_to_f16,
     .f16_to_f32 = f16_to_f32,
 };

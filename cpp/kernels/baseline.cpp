@@ -167,6 +167,19 @@ uint32_t hamming(const uint8_t* a, const uint8_t* b, size_t n) {
   return sum;
 }
 
+void sum_lookups_x32(const uint8_t* table, const uint8_t* codes, size_t groups, uint16_t out[32]) {
+  for (size_t i = 0; i < 16; ++i) {
+    uint32_t low = 0;
+    uint32_t high = 0;
+    for (size_t at = 0; at < 16 * groups; at += 16) {
+      low += table[at + (codes[at + i] & 15)];
+      high += table[at + (codes[at + i] >> 4)];
+    }
+    out[i] = static_cast<uint16_t>(low);
+    out[16 + i] = static_cast<uint16_t>(high);
+  }
+}
+
 void f32_to_f16(const float* from, f16* to, size_t n) {
   for (size_t i = 0; i < n; ++i) to[i] = to_f16(from[i]);
 }
@@ -199,6 +212,7 @@ const Kernels kBaseline = {
     .l2_i4_x4 = one_by_one<l2_i4>,
     .ip_i4_x4 = one_by_one<ip_i4>,
     .hamming_x4 = one_by_one<hamming>,
+    .sum_lookups_x32 = sum_lookups_x32,
     .f32_to_f16 = f32_to_f16,
     .f16_to_f32 = f16_to_f32,
 };

@@ -137,4 +137,21 @@ LAMINA_INLINE void packed_x4(const int8_t* a, const uint8_t* const b[4], size_t 
   Op::store(out, Op::sum4(sums[0], sums[1], sums[2], sums[3]));
 }
 
+// The sums of bytes that the 1-bit codes of 32 vectors look up. An Op has: Sums, of 16 vectors; zero; kStep, the bytes
+// in a register, of which 16 belong to each group; load(p); low_lookups(table, packed) and high_lookups(table, packed),
+// the entries of the table for those halves of the bytes; add(sums, lookups); and store.
+template <class Op>
+LAMINA_INLINE void sum_lookups(const uint8_t* table, const uint8_t* codes, size_t groups, uint16_t out[32]) {
+  typename Op::Sums low = Op::zero();
+  typename Op::Sums high = Op::zero();
+  for (size_t i = 0; i < 16 * groups; i += Op::kStep) {
+    const auto entries = Op::load(table + i);
+    const auto packed = Op::load(codes + i);
+    low = Op::add(low, Op::low_lookups(entries, packed));
+    high = Op::add(high, Op::high_lookups(entries, packed));
+  }
+  Op::store(out, low);
+  Op::store(out + 16, high);
+}
+
 }  // namespace lamina

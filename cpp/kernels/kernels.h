@@ -12,6 +12,12 @@
 // 4-bit codes are packed in blocks of 128 elements: byte i of the 64 of a block holds element i in its low half and
 // element 64 + i in its high half. `n`, the elements, is a multiple of 128 and at most 65536 for ip_i4, 32768 for
 // l2_i4. ip_i4 is the sum of a[i] * b[i], l2_i4 that of (a[i] - 8 * b[i])^2, where no a[i] is negative: both exact.
+//
+// 1-bit codes of 32 vectors lie side by side, four elements, a group, to a half byte: byte 16g + i holds elements
+// 4g .. 4g + 3 of vector i in its low half (element 4g in bit 0) and those of vector 16 + i in its high half. `table`
+// has for each group what each of the 16 values of a half byte adds: out[i] of sum_lookups_x32 is the sum of
+// table[16g + (half byte of vector i in group g)] over all g. `groups` is a multiple of 4; `table` and `codes` have 16
+// bytes for each and need no alignment. REQUIRES: no sum is above 65535. Exact.
 #pragma once
 
 #include <cstddef>
@@ -42,6 +48,7 @@ struct Kernels {
   void (*l2_i4_x4)(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]);
   void (*ip_i4_x4)(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]);
   void (*hamming_x4)(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t out[4]);
+  void (*sum_lookups_x32)(const uint8_t* table, const uint8_t* codes, size_t groups, uint16_t out[32]);
 
   // Round to nearest even; overflow becomes infinity. The bits are the same on every instruction set.
   void (*f32_to_f16)(const float* from, f16* to, size_t n);

@@ -85,6 +85,26 @@ struct PackedIp : Packed128 {
   }
 };
 
+struct Lookups : Bytes128 {
+  struct Sums {
+    uint16x8_t first, second;
+  };
+  LAMINA_INLINE Sums zero() { return {vdupq_n_u16(0), vdupq_n_u16(0)}; }
+  LAMINA_INLINE uint8x16_t low_lookups(uint8x16_t table, uint8x16_t packed) {
+    return vqtbl1q_u8(table, vreinterpretq_u8_s8(low_halves(packed)));
+  }
+  LAMINA_INLINE uint8x16_t high_lookups(uint8x16_t table, uint8x16_t packed) {
+    return vqtbl1q_u8(table, vreinterpretq_u8_s8(high_halves(packed)));
+  }
+  LAMINA_INLINE Sums add(Sums sums, uint8x16_t bytes) {
+    return {vaddw_u8(sums.first, vget_low_u8(bytes)), vaddw_high_u8(sums.second, bytes)};
+  }
+  LAMINA_INLINE void store(uint16_t* out, Sums sums) {
+    vst1q_u16(out, sums.first);
+    vst1q_u16(out + 8, sums.second);
+  }
+};
+
 float l2_f32(const float* a, const float* b, size_t n) { return distance<FloatL2<F32>>(a, b, n); }
 float ip_f32(const float* a, const float* b, size_t n) { return distance<FloatIp<F32>>(a, b, n); }
 float l2_f16(const float* a, const f16* b, size_t n) { return distance<FloatL2<F16>>(a, b, n); }
@@ -115,6 +135,10 @@ void ip_i4_x4(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[
 }
 void hamming_x4(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t out[4]) {
   distance_x4<Hamming>(a, b, n, out);
+}
+
+void sum_lookups_x32(const uint8_t* table, const uint8_t* codes, size_t groups, uint16_t out[32]) {
+  sum_lookups<Lookups>(table, codes, groups, out);
 }
 
 LAMINA_INLINE uint16x4_t narrow(float32x4_t floats) { return vreinterpret_u16_f16(vcvt_f16_f32(floats)); }
@@ -155,6 +179,7 @@ const Kernels kNeon = {
     .l2_i4_x4 = l2_i4_x4,
     .ip_i4_x4 = ip_i4_x4,
     .hamming_x4 = hamming_x4,
+    .sum_lookups_x32 = sum_lookups_x32,
     .f32_to_f16 = f32_to_f16,
     .f16_to_f32 = f16_to_f32,
 };

@@ -214,6 +214,51 @@ TEST_P(KernelsTest, HammingIsExactAtEveryLength) {
   }
 }
 
+// 65535 is the largest sum that the contract allows: 257 groups of 255. Every table is read at either guard, unaligned,
+// and with codes that look up one entry all over, so that carries between neighbouring sums would add up.
+TEST_P(KernelsTest, LookupsAreSummedExactlyAtEveryLength) {
+  const auto expect_exact = [&](const std::vector<uint8_t>& table, const std::vector<uint8_t>& codes) {
+    const size_t groups = table.size() / 16;
+    uint32_t want[32] = {};
+    for (size_t g = 0; g < groups; ++g) {
+      for (size_t i = 0; i < 32; ++i) {
+        const uint8_t byte = codes[16 * g + i % 16];
+        want[i] += table[16 * g + (i < 16 ? byte & 15 : byte >> 4)];
+      }
+    }
+    std::vector<uint8_t> shifted_table = table;
+    std::vector<uint8_t> shifted_codes = codes;
+    shifted_table.insert(shifted_table.begin(), 7, 0xff);
+    shifted_codes.insert(shifted_codes.begin(), 13, 0xff);
+    const uint8_t* const tables[] = {left_.at_end(table), others_[0].at_start(table), shifted_table.data() + 7};
+    const uint8_t* const stored[] = {right_.at_end(codes), others_[1].at_start(codes), shifted_codes.data() + 13};
+    for (size_t at = 0; at < 3; ++at) {
+      const std::vector<uint16_t> canaries(32, 0xabcd);
+      uint16_t* const out = others_[2].at_end(canaries);
+      table_.sum_lookups_x32(tables[at], stored[at], groups, out);
+      for (size_t i = 0; i < 32; ++i) EXPECT_EQ(out[i], want[i]) << "vector " << i << ", groups " << groups;
+    }
+  };
+  for (size_t groups = 0; groups <= 256; groups += 4) {
+    const auto table = bytes<uint8_t>(16 * groups);
+    const std::vector<uint8_t> largest(16 * groups, 0xff);
+    for (const auto& entries : {table, largest}) {
+      expect_exact(entries, bytes<uint8_t>(16 * groups));
+      for (const int same : {0x00, 0x0f, 0xf0, 0xff}) {
+        expect_exact(entries, std::vector<uint8_t>(16 * groups, static_cast<uint8_t>(same)));
+      }
+    }
+  }
+  // Sums of 65535 in every other vector, and in all.
+  constexpr size_t kGroups = 260;
+  std::vector<uint8_t> full(16 * kGroups), odd_entries(16 * kGroups), alternating(16 * kGroups);
+  std::fill_n(full.begin(), 16 * 257, uint8_t{0xff});
+  for (size_t i = 0; i < 16 * 257; ++i) odd_entries[i] = i % 2 == 0 ? 0 : 0xff;
+  for (size_t i = 0; i < 16 * kGroups; ++i) alternating[i] = i % 2 == 0 ? 0x01 : 0x10;
+  expect_exact(full, bytes<uint8_t>(16 * kGroups));
+  expect_exact(odd_entries, alternating);
+}
+
 // The sums are the largest that the contract allows: any saturation or lost sign on the way shows.
 TEST_P(KernelsTest, I8ExtremesStayExactUpToTheStatedLength) {
   constexpr int8_t kExtremes[] = {-128, -127, -1, 0, 1, 127};
