@@ -117,8 +117,9 @@ class Index {
 };
 
 std::unique_ptr<Index> make(uint32_t dim, const std::string& metric, const std::string& dtype, const std::string& codes,
-                            uint32_t m, uint32_t ef_construction, uint64_t seed, int threads) {
-  return std::make_unique<Index>(make_spec(dim, metric, dtype, codes, m, ef_construction, seed), threads);
+                            const std::string& layout, uint32_t m, uint32_t ef_construction, uint64_t seed,
+                            int threads) {
+  return std::make_unique<Index>(make_spec(dim, metric, dtype, codes, layout, m, ef_construction, seed), threads);
 }
 
 std::unique_ptr<Index> open(const std::string& path, bool verify, int threads) {
@@ -187,8 +188,11 @@ py::dict stats(const Index& index) {
     }
     py::object code_bits = py::none();
     if (sealed.part->codes != nullptr) code_bits = py::int_(sealed.part->coarse_codes != nullptr ? 4 : 8);
+    py::object layout = py::none();
+    if (sealed.part->codes != nullptr && sealed.part->graph.entry != kNoRow) layout = py::str(name_of(Layout::kNodes));
     parts.append(py::dict("rows"_a = sealed.part->rows, "deleted"_a = sealed.deleted.count(),
-                          "name"_a = sealed.part->name, "code_bits"_a = code_bits, "calibration"_a = calibration));
+                          "name"_a = sealed.part->name, "code_bits"_a = code_bits, "layout"_a = layout,
+                          "calibration"_a = calibration));
   }
   return py::dict("live"_a = view->live, "head_rows"_a = view->head_rows, "head_deleted"_a = view->head_deleted.count(),
                   "parts"_a = parts);
@@ -209,7 +213,7 @@ void bind_index(py::module_& m) {
                           "A VectorSet whose rids are its ids. Thread-safe; the GIL is released around all work.");
   bind_spec(index, [](const Index& self) -> const VectorSpec& { return self.spec(); });
   index
-      .def(py::init(&make), "dim"_a, "metric"_a, "dtype"_a, "codes"_a, "m"_a, "ef_construction"_a, "seed"_a,
+      .def(py::init(&make), "dim"_a, "metric"_a, "dtype"_a, "codes"_a, "layout"_a, "m"_a, "ef_construction"_a, "seed"_a,
            "threads"_a)
       .def_static("open", &open, "path"_a, "verify"_a, "threads"_a)
       .def_property_readonly("threads", [](const Index& self) { return self.threads(); })

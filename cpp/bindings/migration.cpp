@@ -26,7 +26,7 @@ uint64_t begin(const PythonStore& self, const std::string& name, uint32_t dim, c
                const std::string& dtype, const std::string& codes, uint32_t m, uint32_t ef_construction, uint64_t seed,
                const py::bytes& fingerprint, const std::string& model, const std::string& note) {
   CollectionSpec to;
-  to.vectors = make_spec(dim, metric, dtype, codes, m, ef_construction, seed);
+  to.vectors = make_spec(dim, metric, dtype, codes, "auto", m, ef_construction, seed);
   to.fingerprint = parse_fingerprint(fingerprint);
   to.model = model;
   to.migration.note = note;

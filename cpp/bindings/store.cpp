@@ -36,7 +36,7 @@ PythonCollection create_collection(const PythonStore& self, const std::string& n
                                    uint32_t m, uint32_t ef_construction, uint64_t seed, const py::bytes& fingerprint,
                                    const std::string& model, const std::string& settings) {
   CollectionSpec spec;
-  spec.vectors = make_spec(dim, metric, dtype, codes, m, ef_construction, seed);
+  spec.vectors = make_spec(dim, metric, dtype, codes, "auto", m, ef_construction, seed);
   spec.fingerprint = parse_fingerprint(fingerprint);
   spec.model = model;
   spec.settings = settings;

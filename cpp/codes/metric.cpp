@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "codes/i8.h"
+
 namespace lamina {
 namespace {
 
@@ -66,12 +68,33 @@ std::string_view name_of(DType dtype) {
   return "unknown";
 }
 
+Layout parse_layout(std::string_view name) {
+  static constexpr std::array<std::pair<std::string_view, Layout>, 3> kNames = {{
+      {"auto", Layout::kAuto},
+      {"nodes", Layout::kNodes},
+      {"neighbours", Layout::kNeighbours},
+  }};
+  return parse(name, kNames, "layout");
+}
+
+std::string_view name_of(Layout layout) {
+  switch (layout) {
+    case Layout::kAuto: return "auto";
+    case Layout::kNodes: return "nodes";
+    case Layout::kNeighbours: return "neighbours";
+  }
+  return "unknown";
+}
+
 void validate(const VectorSpec& spec) {
   const auto refuse = [](const std::string& what) { throw std::invalid_argument(what); };
   if (spec.dim < 1 || spec.dim > kMaxDim) refuse("dim " + std::to_string(spec.dim) + " is not in 1..65536");
   const bool hamming = spec.metric == Metric::kHamming;
   if (hamming && spec.dim % 8 != 0) refuse("dim " + std::to_string(spec.dim) + " is not a multiple of 8 (hamming)");
   if (hamming != (spec.dtype == DType::kBits)) refuse("hamming, and nothing else, goes with packed bits");
+  if (spec.layout == Layout::kNeighbours && !has_i8(spec)) {
+    refuse("layout neighbours goes with 8-bit codes only, of floats in 16 to 32768 dimensions");
+  }
   if (spec.m < 2 || spec.m > kMaxM) refuse("m " + std::to_string(spec.m) + " is not in 2..512");
   if (spec.ef_construction < 1) refuse("ef_construction 0 is not positive");
 }

@@ -105,7 +105,7 @@ void write_spec(ByteWriter& out, const VectorSpec& spec) {
   out.u8(static_cast<uint8_t>(spec.metric));
   out.u8(static_cast<uint8_t>(spec.dtype));
   out.u8(static_cast<uint8_t>(spec.codes));
-  out.u8(0);
+  out.u8(static_cast<uint8_t>(spec.layout));
   out.u32(spec.m);
   out.u32(spec.ef_construction);
   out.u64(spec.seed);
@@ -118,7 +118,7 @@ VectorSpec read_spec(ByteReader& in) {
   const uint8_t metric = in.u8();
   const uint8_t dtype = in.u8();
   const uint8_t codes = in.u8();
-  read_zeros(in, 1);
+  const uint8_t layout = in.u8();
   spec.m = in.u32();
   spec.ef_construction = in.u32();
   spec.seed = in.u64();
@@ -126,9 +126,13 @@ VectorSpec read_spec(ByteReader& in) {
   if (dtype > static_cast<uint8_t>(DType::kBits)) too_new(in.file(), "dtype " + std::to_string(dtype));
   if (codes > static_cast<uint8_t>(CodeKind::kI8)) too_new(in.file(), "code kind " + std::to_string(codes));
   if (metric == 0 || dtype == 0) throw CorruptionError(in.file(), offset, "a metric and a dtype", "0");
+  if (layout > static_cast<uint8_t>(Layout::kNeighbours)) {
+    throw CorruptionError(in.file(), offset, "a layout, 0 to 2", std::to_string(layout));
+  }
   spec.metric = static_cast<Metric>(metric);
   spec.dtype = static_cast<DType>(dtype);
   spec.codes = static_cast<CodeKind>(codes);
+  spec.layout = static_cast<Layout>(layout);
   try {
     validate(spec);
   } catch (const std::invalid_argument& e) {

@@ -32,13 +32,16 @@ class Index:
     """
 
     def __init__(
-        self, dim: int, metric: str, dtype: str, codes: str, m: int, ef_construction: int, seed: int, threads: int
+        self, dim: int, metric: str, dtype: str, codes: str, layout: str, m: int, ef_construction: int, seed: int,
+        threads: int,
     ) -> None:
-        """dtype "float32" or "float16" (ignored for hamming); codes "i8" or "none"; threads 0: all of the machine."""
+        """dtype "float32" or "float16" (ignored for hamming); codes "i8" or "none"; layout "auto", "nodes" or
+        "neighbours"; threads 0: all of the machine."""
     dim: int
     metric: str  # canonical
     dtype: str
     codes: str
+    layout: str
     m: int
     ef_construction: int
     seed: int
@@ -216,6 +219,7 @@ class Snapshot:
     metric: str
     dtype: str
     codes: str
+    layout: str
     m: int
     ef_construction: int
     seed: int

@@ -47,6 +47,11 @@ class Index(Neighbours):
         dtype: "float32" or "float16": how vectors are kept. Packed bits, uint8, for "hamming".
         quantize: what the graph is walked on: "i8" codes, or None for the vectors themselves; "auto" is "i8", and None
             for "hamming".
+        layout: how the codes of an optimized graph lie in memory. "nodes": a code of each row, fastest where all of
+            them fit in the processor's caches. "neighbours": beside each row 1-bit codes of its neighbours, for many
+            rows of many dimensions; takes about as much memory as the vectors again, and goes with "i8" codes of 16 to
+            32,768 dimensions only. "auto": `optimize` chooses, by the size of the codes and by what walks on both
+            measure.
         threads: for `add`, `optimize` and batches; None: all CPUs that this process may use.
         seed: of the random levels. The same rows added in the same order on one thread give the same graph.
 
@@ -64,10 +69,12 @@ class Index(Neighbours):
         *,
         dtype: DTypeLike = "float32",
         quantize: str | None = "auto",
+        layout: str = "auto",
         threads: int | None = None,
         seed: int = 0,
     ) -> None:
         text("metric", metric)
+        text("layout", layout)
         stored = np.dtype(dtype).name
         if metric == "hamming":
             if stored not in ("float32", "uint8"):  # float32: nothing was said
@@ -85,6 +92,7 @@ class Index(Neighbours):
             metric,
             stored,
             quantize or "none",
+            layout,
             whole("m", m, 2, 512),
             whole("ef_construction", ef_construction, 1, 2**31 - 1),
             whole("seed", seed, 0, 2**64 - 1),
@@ -111,6 +119,11 @@ class Index(Neighbours):
     def quantize(self) -> str | None:
         """What the graph is walked on: "i8", or None for the vectors themselves."""
         return None if self._core.codes == "none" else self._core.codes
+
+    @property
+    def layout(self) -> str:
+        """How the codes of an optimized graph lie in memory, as asked: "auto", "nodes" or "neighbours"."""
+        return self._core.layout
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -233,8 +246,8 @@ class Index(Neighbours):
         """`live` rows, `head_rows` and `head_deleted` of the growing part, and `parts`: the merged ones.
 
         Each part has `rows`, `deleted`, `name` (its file, or "memory"), `code_bits` (4 or 8, a number of the codes
-        that its graph is walked on; None: on the vectors) and `calibration`: a list of `(k, ef, recall)` as it measured
-        itself.
+        that its graph is walked on; None: on the vectors), `layout` ("nodes" or "neighbours": how these lie; None:
+        there is no graph, or there are no codes) and `calibration`: a list of `(k, ef, recall)` as it measured itself.
         """
         return self._core.stats()
 

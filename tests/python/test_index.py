@@ -138,6 +138,53 @@ def test_quantize(rng: np.random.Generator, quantize: str | None) -> None:
     assert index.search(vectors[7]).distances[0] == 0
 
 
+@pytest.mark.parametrize("quantize", [None, "i8"])
+@pytest.mark.parametrize("layout", ["auto", "nodes", "neighbours"])
+def test_layout(rng: np.random.Generator, tmp_path: Path, layout: str, quantize: str | None) -> None:
+    if layout == "neighbours" and quantize is None:
+        with pytest.raises(ValueError, match="layout neighbours goes with 8-bit codes only"):
+            Index(24, layout=layout, quantize=quantize)
+        return
+    vectors = clusters(rng, 1500)
+    index = filled(vectors, layout=layout, quantize=quantize)
+    index.optimize()
+    index.save(tmp_path / "saved")
+    opened = Index.open(tmp_path / "saved", verify=True)
+    opened.add(vectors[:9])
+    opened.optimize()
+    opened.save(tmp_path / "again")
+    for each in (index, opened, Index.open(tmp_path / "again", verify=True)):
+        assert each.layout == layout
+        assert recall(each, vectors[:100], vectors, ef=100) >= 0.95
+    with pytest.raises(AttributeError):
+        index.layout = "nodes"  # type: ignore[misc]
+
+
+def test_layout_by_default_and_of_a_part(rng: np.random.Generator) -> None:
+    vectors = clusters(rng, 1500)
+    assert Index(24).layout == "auto"
+    for options, said in [({"layout": "nodes"}, "nodes"), ({"quantize": None}, None)]:
+        index = filled(vectors, **options)
+        index.optimize()
+        assert [part["layout"] for part in index.stats()["parts"]] == [said]
+    few = filled(vectors[:3])
+    few.optimize()
+    assert [part["layout"] for part in few.stats()["parts"]] == [None], "three rows have no graph"
+
+
+@pytest.mark.parametrize("layout", ["", "Nodes", "neighbors"])
+def test_an_unknown_layout_is_told_what_there_is(layout: str) -> None:
+    with pytest.raises(ValueError, match=f"unknown layout '{layout}': one of auto, nodes, neighbours"):
+        Index(24, layout=layout)
+
+
+@pytest.mark.parametrize("options", [{"dim": 15}, {"dim": 32_769}, {"dim": 64, "metric": "hamming"}])
+def test_neighbours_go_with_codes_only(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="layout neighbours goes with 8-bit codes only"):
+        Index(**options, layout="neighbours")
+    assert Index(**options, layout="nodes").layout == "nodes"
+
+
 @pytest.mark.parametrize("alias", [("cos", "cosine"), ("dot", "ip"), ("inner_product", "ip"), ("l2sq", "l2")])
 def test_aliases_of_metrics(alias: tuple[str, str]) -> None:
     assert Index(4, alias[0]).metric == alias[1]
@@ -172,7 +219,9 @@ def test_what_an_index_cannot_be(wrong: dict[str, Any]) -> None:
         Index(**{"dim": 16, **wrong})
 
 
-@pytest.mark.parametrize("wrong", [{"dim": 1.0}, {"dim": True}, {"m": "16"}, {"threads": 1.5}, {"metric": 3}])
+@pytest.mark.parametrize(
+    "wrong", [{"dim": 1.0}, {"dim": True}, {"m": "16"}, {"threads": 1.5}, {"metric": 3}, {"layout": None}]
+)
 def test_what_an_index_takes_no_part_of(wrong: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         Index(**{"dim": 16, **wrong})

@@ -100,6 +100,7 @@ TEST(Document, SpecsAreCheckedFieldByField) {
       ByteReader in(out.view(), "test");
       const VectorSpec found = read_spec(in);
       EXPECT_EQ(found.dim, spec.dim);
+      EXPECT_EQ(found.layout, spec.layout);
       EXPECT_EQ(found.seed, spec.seed);
     });
   };
@@ -112,6 +113,30 @@ TEST(Document, SpecsAreCheckedFieldByField) {
   EXPECT_EQ(answer([](VectorSpec& s) { s.dtype = static_cast<DType>(4); }), Answer::kTooNew);
   EXPECT_EQ(answer([](VectorSpec& s) { s.codes = static_cast<CodeKind>(2); }), Answer::kTooNew);
   EXPECT_EQ(answer([](VectorSpec& s) { s.m = 0xffffffff; }), Answer::kDamaged);
+  EXPECT_EQ(answer([](VectorSpec& s) { s.layout = Layout::kNodes; }), Answer::kFine);
+  EXPECT_EQ(answer([](VectorSpec& s) { s.layout = Layout::kNeighbours; }), Answer::kDamaged) << "of 8 dimensions";
+  EXPECT_EQ(answer([](VectorSpec& s) { s.dim = 16, s.layout = Layout::kNeighbours; }), Answer::kFine);
+  EXPECT_EQ(answer([](VectorSpec& s) { s.layout = static_cast<Layout>(3); }), Answer::kDamaged);
+  EXPECT_EQ(answer([](VectorSpec& s) { s.layout = static_cast<Layout>(255); }), Answer::kDamaged);
+}
+
+TEST(Document, TheLayoutIsTheEighthByteOfASpec) {
+  VectorSpec spec;
+  spec.dim = 16;
+  const auto bytes = [&spec](Layout layout) {
+    spec.layout = layout;
+    ByteWriter out;
+    write_spec(out, spec);
+    return Buffer(out.view().begin(), out.view().end());
+  };
+  const Buffer plain = bytes(Layout::kAuto);
+  ASSERT_EQ(plain.size(), 24U);
+  for (const Layout layout : {Layout::kAuto, Layout::kNodes, Layout::kNeighbours}) {
+    Buffer expected = plain;
+    expected[7] = static_cast<std::byte>(layout);
+    EXPECT_EQ(bytes(layout), expected);
+  }
+  EXPECT_EQ(plain[7], std::byte{0});
 }
 
 }  // namespace
