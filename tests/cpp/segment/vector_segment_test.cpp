@@ -200,6 +200,7 @@ TEST(VectorSegment, AnotherSpecModelOrIdIsDamage) {
   EXPECT_EQ(answer([](auto& info) { info.fingerprint[0] = 0; }), Answer::kDamaged);
   EXPECT_EQ(answer([](auto& info) { info.spec.seed = 8; }), Answer::kDamaged);
   EXPECT_EQ(answer([](auto& info) { info.spec.metric = Metric::kIp; }), Answer::kDamaged);
+  EXPECT_EQ(answer([](auto& info) { info.spec.layout = Layout::kNodes; }), Answer::kDamaged);
 }
 
 // What verifying answers when element `at` of section `name` is `value`.
