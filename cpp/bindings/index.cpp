@@ -189,7 +189,10 @@ py::dict stats(const Index& index) {
     py::object code_bits = py::none();
     if (sealed.part->codes != nullptr) code_bits = py::int_(sealed.part->coarse_codes != nullptr ? 4 : 8);
     py::object layout = py::none();
-    if (sealed.part->codes != nullptr && sealed.part->graph.entry != kNoRow) layout = py::str(name_of(Layout::kNodes));
+    if (sealed.part->codes != nullptr && sealed.part->graph.entry != kNoRow) {
+      const bool by_neighbours = sealed.part->neighbour_codes != nullptr;
+      layout = py::str(name_of(by_neighbours ? Layout::kNeighbours : Layout::kNodes));
+    }
     parts.append(py::dict("rows"_a = sealed.part->rows, "deleted"_a = sealed.deleted.count(),
                           "name"_a = sealed.part->name, "code_bits"_a = code_bits, "layout"_a = layout,
                           "calibration"_a = calibration));

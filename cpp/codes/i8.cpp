@@ -106,6 +106,7 @@ void encode_i8(const VectorSpec& spec, const I8Params& params, const float* x, f
 void I8Query::set_up(const VectorSpec& spec, const I8Params& params) {
   const bool l2 = spec.metric == Metric::kL2;
   kernel_ = l2 ? kernels().l2_i8_x4 : kernels().ip_i8_x4;
+  one_ = l2 ? kernels().l2_i8 : kernels().ip_i8;
   stride_ = i8_stride(spec);
   base_ = l2 ? 0 : 0x80000000U;
   flip_ = l2 ? 0 : 0xFFFFFFFFU;

@@ -53,6 +53,15 @@ class I8Query {
 
   const int8_t* code() const { return code_; }
 
+  // The key of one row; of its code.
+  uint32_t key(const int8_t* code) const {
+    return base_ + (static_cast<uint32_t>(one_(code_, code, stride_)) ^ flip_) - flip_;
+  }
+  // Of a key, to a square of a step of the rows' codes. REQUIRES: prepare().
+  float steps_to_square(const I8Params& params) const {
+    return static_cast<float>(steps_ / (double{params.scale} * params.scale));
+  }
+
   // About the key of a vector at this distance. REQUIRES: prepare().
   uint32_t key_at(float distance) const;
 
@@ -64,6 +73,7 @@ class I8Query {
   void set_up(const VectorSpec& spec, const I8Params& params);
 
   void (*kernel_)(const int8_t*, const int8_t* const[4], size_t, int32_t[4]) = nullptr;
+  int32_t (*one_)(const int8_t*, const int8_t*, size_t) = nullptr;
   const int8_t* code_ = nullptr;
   size_t stride_ = 0;
   uint32_t base_ = 0;  // the key of a product of 0

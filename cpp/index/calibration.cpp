@@ -9,7 +9,9 @@
 #include "base/buffer.h"
 #include "base/random.h"
 #include "codes/exact.h"
+#include "codes/neighbour.h"
 #include "index/coarse_codes.h"
+#include "index/neighbour_codes.h"
 #include "index/vector_set.h"
 
 namespace lamina {
@@ -27,6 +29,8 @@ constexpr uint32_t kUsualK = 10;
 constexpr double kNear = 0.9;      // the share of the sample whose breadth is measured
 constexpr double kFarLuck = 0.04;  // two standard deviations of that share among kFewSamples
 constexpr float kUsual = 0.95F;
+constexpr uint64_t kCached = uint64_t{32} << 20;  // bytes of codes that may stay in a processor's caches
+constexpr double kFewerLines = 0.8;    // neighbour codes take as much memory as the vectors: they have to pay
 constexpr float kCoarseLoss = 0.004F;  // of recall, at the breadth that has the usual one: what coarse codes may cost
 
 // The least breadth for `recall` in points of one k, ascending in ef; interpolated between two of them. Recall bends
@@ -127,6 +131,22 @@ class Trial {
 
   uint32_t most_k() const { return most_k_; }
   void walk_on(const uint8_t* coarse_codes) { thinned_->coarse_codes = coarse_codes; }  // null: the finer ones
+  void walk_by_neighbours() { add_neighbour_codes(spec_, *thinned_, threads_); }
+  void walk_on_nodes() { thinned_->neighbour_codes = nullptr; }
+
+  // Cache lines that a query fetches on its walk.
+  double lines(uint32_t k, uint32_t ef) const {
+    const size_t asked = std::min<size_t>(queries(k), kFewest);
+    std::vector<SearchStep> steps;
+    std::vector<Hit> hits(k);
+    uint64_t measured = 0;
+    for (size_t q = 0; q < asked; ++q) {
+      steps.clear();
+      view_.search(queries_.data() + q * query_bytes_, {.k = k, .ef = ef, .steps = &steps}, hits.data());
+      for (const SearchStep& step : steps) measured += step.measured;
+    }
+    return static_cast<double>(measured * line_bytes()) / (64.0 * static_cast<double>(asked));
+  }
 
   bool empty() const { return sample_.empty(); }
 
@@ -160,6 +180,14 @@ class Trial {
   }
 
  private:
+  // What one measured row has fetched.
+  size_t line_bytes() const {
+    const size_t links = thinned_->graph.degree * sizeof(uint32_t);
+    if (thinned_->neighbour_codes != nullptr) {
+      return neighbour_stride(spec_, thinned_->graph.degree) + thinned_->code_stride + links;
+    }
+    return thinned_->coarse_codes != nullptr ? i4_stride(spec_) : thinned_->code_stride;
+  }
   // Where each has many neighbours, fewer do.
   size_t queries(uint32_t k) const { return k >= 100 ? (sample_.size() + 3) / 4 : sample_.size(); }
   float farthest(size_t query, uint32_t k) const { return truth_[query * most_k_ + k - 1].distance; }
@@ -197,6 +225,37 @@ void for_each_breadth(const Part& part, uint32_t k, Visit&& visit) {
   for (uint32_t ef = std::max(k, 8U); ef < part.rows / 8; ef += (ef + 2) / 3) {
     if (!visit(ef) || ef >= kMostBreadth) break;
   }
+}
+
+// The breadth that finds the usual share of ten; 0 where none does.
+uint32_t usual_breadth(const Trial& trial, const Part& part) {
+  const float far = trial.far(kUsualK);
+  uint32_t breadth = 0;
+  for_each_breadth(part, kUsualK, [&](uint32_t ef) {
+    if (trial.recall(kUsualK, ef, far) >= kUsual) breadth = ef;
+    return breadth == 0;
+  });
+  return breadth;
+}
+
+bool codes_leave_cache(const VectorSpec& spec, const Part& part) {
+  return uint64_t{part.rows} * (part.coarse_codes != nullptr ? i4_stride(spec) : part.code_stride) > kCached;
+}
+
+// Whether walks are to go by neighbour codes: as asked for, else where the codes of the rows do not stay in the
+// processor's caches, and fewer lines are fetched. The trial goes on with what is.
+bool neighbour_codes_do(Trial& trial, const VectorSpec& spec, const Part& part) {
+  if (part.codes == nullptr || spec.layout == Layout::kNodes) return false;
+  const bool asked = spec.layout == Layout::kNeighbours;
+  if (!asked && (trial.most_k() < kUsualK || !codes_leave_cache(spec, part))) return false;
+  const uint32_t nodes = asked ? 0 : usual_breadth(trial, part);
+  const double node_lines = nodes == 0 ? 0 : trial.lines(kUsualK, nodes);
+  trial.walk_by_neighbours();
+  if (asked) return true;
+  const uint32_t neighbours = usual_breadth(trial, part);
+  const bool do_well = neighbours != 0 && trial.lines(kUsualK, neighbours) < kFewerLines * node_lines;
+  if (!do_well) trial.walk_on_nodes();
+  return do_well;
 }
 
 // Whether walks on the part's coarse codes find as much as those on the finer ones. The trial goes on with what does.
@@ -258,6 +317,10 @@ void calibrate(const VectorSpec& spec, Part& part, int threads) {
   Trial trial(spec, part, kMostSamples, threads);
   if (trial.empty()) return drop_coarse_codes(part);
   if (!coarse_codes_do(trial, part)) drop_coarse_codes(part);
+  if (neighbour_codes_do(trial, spec, part)) {
+    drop_coarse_codes(part);
+    add_neighbour_codes(spec, part, threads);
+  }
   for (const uint32_t k : {1U, kUsualK, 100U}) {
     if (k > trial.most_k()) break;
     const float far = trial.far(k);
@@ -275,8 +338,15 @@ void recalibrate(const VectorSpec& spec, Part& part, const Part& base, int threa
                                   [](const Calibration::Point& p) { return p.k == kUsualK && p.recall >= kUsual; });
   if (point == points.end()) return calibrate(spec, part, threads);
   if (base.coarse_codes != nullptr) add_coarse_codes(spec, part, threads);
+  const bool by_neighbours = base.neighbour_codes != nullptr;
+  if (!by_neighbours && spec.layout != Layout::kNodes && codes_leave_cache(spec, part) &&
+      !codes_leave_cache(spec, base)) {
+    drop_coarse_codes(part);
+    return calibrate(spec, part, threads);
+  }
   const auto stands = [&](uint32_t samples, float luck) {
-    const Trial trial(spec, part, samples, threads);
+    Trial trial(spec, part, samples, threads);
+    if (by_neighbours && !trial.empty()) trial.walk_by_neighbours();
     return !trial.empty() && trial.most_k() >= kUsualK && trial.near(kUsualK, point->far) >= kNear - kFarLuck &&
            trial.recall(kUsualK, point->ef, point->far) >= point->recall - luck;
   };
@@ -285,6 +355,7 @@ void recalibrate(const VectorSpec& spec, Part& part, const Part& base, int threa
     return calibrate(spec, part, threads);
   }
   part.calibration = base.calibration;
+  if (by_neighbours) add_neighbour_codes(spec, part, threads);
 }
 
 }  // namespace lamina

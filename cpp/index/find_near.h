@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "codes/neighbour.h"
 #include "index/head_graph.h"
 #include "index/scorer.h"
 #include "index/sealed_graph.h"
@@ -55,6 +56,7 @@ inline bool has_codes(const VectorSpec& spec, const HeadGraph&) { return has_i8(
 struct CodedQuery {
   I8Query fine;
   I4Query coarse;
+  NeighbourQuery neighbours;
 };
 
 // Calls fn(codes) with the 8-bit codes of a part. REQUIRES: it has them.
@@ -62,6 +64,13 @@ template <class Fn>
 auto with_codes(const Part& part, Fn&& fn) {
   if (part.paging != nullptr) return fn(PagedRows(*part.paging->codes));
   return fn(FlatCodes{reinterpret_cast<const std::byte*>(part.codes), part.code_stride});
+}
+
+// Calls fn(codes) with the neighbour codes of a part. REQUIRES: it has them.
+template <class Fn>
+auto with_neighbour_codes(const VectorSpec& spec, const Part& part, Fn&& fn) {
+  if (part.paging != nullptr) return fn(PagedRows(*part.paging->neighbour_codes));
+  return fn(FlatCodes{part.neighbour_codes, neighbour_stride(spec, part.graph.degree)});
 }
 
 // A query against one part or head: calls fn(scorer) with the best that rows of this set are told apart by before their

@@ -6,6 +6,7 @@
 
 #include "base/thread_pool.h"
 #include "index/find_near.h"
+#include "index/neighbour_codes.h"
 #include "index/vector_set.h"
 
 namespace lamina {
@@ -177,7 +178,11 @@ size_t mend(const VectorSpec& spec, const Part& part, std::span<const uint32_t> 
   if (part.graph.entry == kNoRow) return 0;
   std::vector<uint32_t> lost = not_reached(part);
   if (spec.metric != Metric::kIp) {
-    const std::vector<uint32_t> more = not_found(spec, part, not_met(spec, part, asked, threads), threads);
+    // A narrow walk says nothing about walks by neighbour codes.
+    const bool by_neighbours = part.neighbour_codes != nullptr;
+    const std::vector<uint32_t> more = by_neighbours
+                                           ? not_found(spec, part, asked, threads)
+                                           : not_found(spec, part, not_met(spec, part, asked, threads), threads);
     lost.insert(lost.end(), more.begin(), more.end());
     std::sort(lost.begin(), lost.end());
     lost.erase(std::unique(lost.begin(), lost.end()), lost.end());
@@ -203,6 +208,7 @@ size_t mend(const VectorSpec& spec, const Part& part, std::span<const uint32_t> 
         uint32_t gone;
         linked = put_link(level0.subspan(from * part.graph.degree, part.graph.degree), row, links, &gone);
         if (gone != kNoRow) changed.push_back(gone);
+        if (linked && part.neighbour_codes != nullptr) encode_again(spec, part, static_cast<uint32_t>(from));
       }
     }
     std::sort(changed.begin(), changed.end());

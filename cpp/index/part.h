@@ -82,6 +82,7 @@ struct Paging {
   const PagedColumn* vectors = nullptr;
   const PagedColumn* codes = nullptr;
   const PagedColumn* coarse_codes = nullptr;
+  const PagedColumn* neighbour_codes = nullptr;
   const PagedColumn* level0 = nullptr;
 };
 
@@ -98,6 +99,7 @@ struct Part {
   I8Params i8;
   const uint8_t* coarse_codes = nullptr;  // rows x i4_stride(), of the codes; null: the graph is walked on these
   I4Params i4;
+  const std::byte* neighbour_codes = nullptr;  // rows x neighbour_stride(); null: the graph is walked without
   GraphView graph;
   Calibration calibration;
   const Paging* paging = nullptr;  // null: there is memory for all of it

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "index/find_near.h"
+#include "index/neighbour_walk.h"
 #include "index/passing_walk.h"
 #include "index/scan.h"
 
@@ -105,7 +106,8 @@ class PartSearch {
   // see bench/README.md.
   size_t coarse_count(size_t breadth) const { return std::max({4 * wanted_, wanted_ + 30, breadth / 2}); }
   size_t fine_count() const { return wanted_ + std::max<size_t>(wanted_ / 2, 6); }
-  // So much broader, a walk on them finds what one on the finer codes does.
+  // So much broader, a walk on them finds what one on the finer codes does; and one by neighbour codes, about.
+  size_t neighbour_breadth(size_t ef) const { return ef + ef / 2; }
   size_t coarse_breadth(size_t ef) const { return std::max(ef + ef / 8 + 4, wanted_ + wanted_ / 4); }
 
   // What was measured for queries beside which rows lie: what passes a filter may lie farther.
@@ -223,6 +225,7 @@ class PartSearch {
 
   size_t walk_all(size_t capacity) {
     if constexpr (std::is_same_v<Graph, Part>) {
+      if (graph_->neighbour_codes != nullptr) return walk_by_neighbours(neighbour_breadth(capacity));
       if (graph_->coarse_codes != nullptr) return walk_coarsely(coarse_breadth(capacity));
     }
     return choose(Method::kWalk, capacity, rank_count(),
@@ -241,6 +244,26 @@ class PartSearch {
       return measured + with_codes(*graph_, [&](const auto& codes) {
                return keep_nearest(I8Scorer(mine_.coded.fine, codes, graph_->code_stride), fine_count());
              });
+    });
+    return met;
+  }
+
+  size_t walk_by_neighbours(size_t capacity) {
+    size_t met = 0;
+    step(Method::kWalk, capacity, [&] {
+      const ExactQuery& query = mine_.queries[0];
+      CodedQuery& coded = mine_.coded;
+      coded.fine.prepare(view_.spec, graph_->i8, query.direction());
+      coded.neighbours.prepare(view_.spec, graph_->i8, coded.fine, query.direction());
+      return with_codes(*graph_, [&](const auto& fine) {
+        const I8Scorer scorer(coded.fine, fine, graph_->code_stride);
+        const uint32_t entry = descend_from_top(*graph_, scorer, mine_.walk.fresh);
+        const size_t measured = with_neighbour_codes(view_.spec, *graph_, [&](const auto& codes) {
+          return walk_neighbours(bottom(*graph_), scorer, codes, coded.neighbours, entry, capacity, mine_.walk);
+        });
+        met = choose_from_pool(scorer, fine_count());
+        return measured;
+      });
     });
     return met;
   }

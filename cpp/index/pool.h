@@ -34,6 +34,9 @@ class Pool {
     cursor_ = 0;
   }
 
+  // Whether there is room for such a key.
+  bool takes(uint32_t key) const { return size_ < breadth_.most || key <= this->key(size_ - 1); }
+
   // Whether the row is now the one to expand next.
   bool insert(uint32_t key, uint32_t row) {
     const uint64_t entry = uint64_t{key} << 32 | uint64_t{row} << 1;

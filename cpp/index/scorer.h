@@ -43,6 +43,7 @@ class I8Scorer {
     for (int i = 0; i < 4; ++i) codes[i] = reinterpret_cast<const int8_t*>(codes_.row(rows[i]));
     query_.keys4(codes, keys);
   }
+  uint32_t key(uint32_t row) const { return query_.key(reinterpret_cast<const int8_t*>(codes_.row(row))); }
   uint32_t key_at(float distance) const { return query_.key_at(distance); }
   bool same(uint32_t a, uint32_t b) const { return std::memcmp(codes_.row(a), codes_.row(b), stride_) == 0; }
 

@@ -19,6 +19,8 @@ struct Walk {
   std::vector<uint32_t> fresh;    // neighbours met for the first time
   std::vector<uint32_t> waiting;  // those of the row before
   std::vector<uint32_t> bridges;  // neighbours to be stepped over
+  Pool near;                      // what was heard of, and the keys that a row's neighbours have about: see
+  std::vector<uint32_t> keys;     // index/neighbour_walk.h
 
   // A row that was met from its double, and is not in the pool.
   struct Twin {

@@ -14,6 +14,7 @@ inline constexpr SectionName kRidOrder = section_name("RORD");
 inline constexpr SectionName kNorms = section_name("NORM");
 inline constexpr SectionName kCodes = section_name("CODE");
 inline constexpr SectionName kCoarseCodes = section_name("COD4");
+inline constexpr SectionName kNeighbourCodes = section_name("NCOD");
 inline constexpr SectionName kLevel0 = section_name("GRF0");
 inline constexpr SectionName kUpperRows = section_name("UROW");
 inline constexpr SectionName kUpper = section_name("GRFU");

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/thread_pool.h"
+#include "codes/neighbour.h"
 #include "segment/finite.h"
 #include "segment/made_order.h"
 #include "segment/memory_budget.h"
@@ -239,7 +240,15 @@ class OpenVectors final : public VectorSegment, public Part::Guard, public Memor
       part_.coarse_codes = plain<uint8_t>(kCoarseCodes, static_cast<uint32_t>(i4_stride(header.spec)), rows);
     }
     GraphView& graph = part_.graph;
+    const bool by_neighbours = file_.find(kNeighbourCodes) != nullptr;
+    if (by_neighbours && (header.code_stride == 0 || graph.entry == kNoRow)) {
+      file_.corrupt(0, "a graph and a section CODE beside NCOD", "not both");
+    }
     if (graph.entry == kNoRow) return;
+    if (by_neighbours) {
+      const size_t stride = neighbour_stride(header.spec, graph.degree);
+      part_.neighbour_codes = plain<std::byte>(kNeighbourCodes, static_cast<uint32_t>(stride), rows);
+    }
     uint64_t lists = 0;
     for (const uint32_t count : upper_counts_) lists += count;
     const uint64_t upper = upper_counts_.empty() ? 0 : upper_counts_.front();
@@ -260,6 +269,7 @@ class OpenVectors final : public VectorSegment, public Part::Guard, public Memor
     const Use walked = flat ? Use::kMeasured : Use::kWalked;
     if (!flat) paging_.level0 = page(kLevel0, walked);
     if (coarse) paging_.coarse_codes = page(kCoarseCodes, walked);
+    if (part_.neighbour_codes != nullptr) paging_.neighbour_codes = page(kNeighbourCodes, walked);
     if (part_.codes != nullptr) paging_.codes = page(kCodes, coarse ? Use::kChosen : walked);
     paging_.vectors = page(kVectors, part_.codes == nullptr ? walked : Use::kMeasured);
     part_.paging = &paging_;

@@ -1,3 +1,4 @@
+#include "codes/neighbour.h"
 #include "segment/vector_sections.h"
 #include "segment/vector_segment.h"
 
@@ -82,6 +83,10 @@ FileRef write_vector_segment(Publication& out, const Part& part, const VectorSeg
   if (part.codes != nullptr) write_column(writer, kCodes, kDerived, part.codes, part.code_stride, part.rows);
   if (part.coarse_codes != nullptr) {
     write_column(writer, kCoarseCodes, kDerived, part.coarse_codes, i4_stride(info.spec), part.rows);
+  }
+  if (part.neighbour_codes != nullptr) {
+    const size_t stride = neighbour_stride(info.spec, part.graph.degree);
+    write_column(writer, kNeighbourCodes, kDerived, part.neighbour_codes, stride, part.rows);
   }
   if (part.graph.entry != kNoRow) write_graph(writer, part.graph, part.rows);
   write_column(writer, kVectors, kPrimary, part.vectors, info.spec.vector_bytes(), part.rows, kVectorBlockBytes);

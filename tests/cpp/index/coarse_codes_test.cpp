@@ -13,6 +13,7 @@ namespace {
 
 using testing::add;
 using testing::clustered;
+using testing::embedded;
 using testing::graph_spec;
 using testing::numbers;
 using testing::rebuilt;
@@ -20,20 +21,6 @@ using testing::recall;
 
 constexpr uint32_t kWide = 200;
 constexpr uint32_t kAll = 3000;
-
-// As embeddings have them: in fewer dimensions than it seems.
-std::vector<float> embedded(size_t n, uint64_t seed) {
-  constexpr uint32_t kLatent = 16;
-  const std::vector<float> latent = clustered(n, kLatent, seed, kAll);
-  const std::vector<float> basis = clustered(kLatent, kWide, 7, 1);
-  std::vector<float> rows(n * kWide);
-  for (size_t row = 0; row < n; ++row) {
-    for (uint32_t l = 0; l < kLatent; ++l) {
-      for (uint32_t d = 0; d < kWide; ++d) rows[row * kWide + d] += latent[row * kLatent + l] * basis[l * kWide + d];
-    }
-  }
-  return rows;
-}
 
 // The same view, walked on the 8-bit codes.
 View walked_finely(const View& view) {
@@ -47,8 +34,8 @@ View walked_finely(const View& view) {
 class Coarse : public ::testing::TestWithParam<Metric> {};
 
 TEST_P(Coarse, WalksFindAsMuch) {
-  const std::vector<float> vectors = embedded(kAll, 1);
-  const std::vector<float> queries = embedded(100, 2);
+  const std::vector<float> vectors = embedded(kAll, kWide, 1);
+  const std::vector<float> queries = embedded(100, kWide, 2);
   VectorSet set(graph_spec(kWide, GetParam()));
   add(set, vectors, 0, kAll);
   const auto view = rebuilt(set);
@@ -66,8 +53,8 @@ TEST_P(Coarse, WalksFindAsMuch) {
 INSTANTIATE_TEST_SUITE_P(All, Coarse, ::testing::Values(Metric::kCosine, Metric::kL2));
 
 TEST(CoarseCodes, DeletedRowsAreNeverReturnedAndAMergeKeepsTheCodes) {
-  const std::vector<float> vectors = embedded(kAll + 500, 3);
-  const std::vector<float> queries = embedded(50, 4);
+  const std::vector<float> vectors = embedded(kAll + 500, kWide, 3);
+  const std::vector<float> queries = embedded(50, kWide, 4);
   VectorSet set(graph_spec(kWide, Metric::kL2));
   add(set, vectors, 0, kAll);
   rebuilt(set);
@@ -107,7 +94,7 @@ TEST(CoarseCodes, AreThereOnlyWhereTheyTakeFewerLines) {
 }
 
 TEST(CoarseCodes, OneThreadMakesTheSameBytes) {
-  const std::vector<float> vectors = embedded(kAll, 1);
+  const std::vector<float> vectors = embedded(kAll, kWide, 1);
   VectorSet set(graph_spec(kWide, Metric::kCosine));
   add(set, vectors, 0, kAll);
   const auto first = VectorSet::rebuild(*set.view(), 1);
@@ -118,7 +105,7 @@ TEST(CoarseCodes, OneThreadMakesTheSameBytes) {
 }
 
 TEST(CoarseCodes, RowsOfOneValueAndOfNoneAreAllFound) {
-  std::vector<float> vectors = embedded(kAll, 1);
+  std::vector<float> vectors = embedded(kAll, kWide, 1);
   std::fill_n(vectors.begin(), 200 * kWide, 0.0F);
   for (size_t row = 200; row < 400; ++row) std::copy_n(&vectors[400 * kWide], kWide, &vectors[row * kWide]);
   for (const Metric metric : {Metric::kCosine, Metric::kL2}) {

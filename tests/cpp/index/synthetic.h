@@ -40,6 +40,20 @@ inline std::vector<float> clustered(size_t n, uint32_t dim, uint64_t seed, uint3
   return rows;
 }
 
+// As embeddings have them: in fewer dimensions than it seems.
+inline std::vector<float> embedded(size_t n, uint32_t dim, uint64_t seed) {
+  constexpr uint32_t kLatent = 16;
+  const std::vector<float> latent = clustered(n, kLatent, seed, 3000);
+  const std::vector<float> basis = clustered(kLatent, dim, 7, 1);
+  std::vector<float> rows(n * dim);
+  for (size_t row = 0; row < n; ++row) {
+    for (uint32_t l = 0; l < kLatent; ++l) {
+      for (uint32_t d = 0; d < dim; ++d) rows[row * dim + d] += latent[row * kLatent + l] * basis[l * dim + d];
+    }
+  }
+  return rows;
+}
+
 inline double true_distance(const VectorSpec& spec, const float* a, const float* b) {
   double dot = 0;
   double squares_a = 0;

@@ -94,7 +94,8 @@ TEST_F(MemoryBudgetTest, GivesTheSameRowsWhateverThereIsMemoryFor) {
     part.guard->check_index();
     expect_rows(part, rows_);
     ASSERT_NE(part.paging, nullptr);
-    const auto& [vectors, codes, coarse, level0] = *part.paging;
+    const auto& [vectors, codes, coarse, neighbours, level0] = *part.paging;
+    EXPECT_EQ(neighbours, nullptr);
     const PagedRows paged(*codes);
     for (const uint32_t row : rows_) {
       ASSERT_EQ(std::memcmp(paged.row(row), owned_->part.codes + row * part.code_stride, part.code_stride), 0);
@@ -106,6 +107,29 @@ TEST_F(MemoryBudgetTest, GivesTheSameRowsWhateverThereIsMemoryFor) {
               bytes == 100'000'000);
     EXPECT_TRUE(in_place(vectors) == 0 || codes->rows_in_place() == kRows) << "codes come first";
     EXPECT_TRUE(in_place(codes) == 0 || coarse->rows_in_place() == kRows) << "what is walked comes first of all";
+    opened.segment->verify(kToyHasher);
+  }
+}
+
+TEST_F(MemoryBudgetTest, NeighbourCodesAreWalkedAndReadAsTheLinksAre) {
+  sample::add_neighbour_codes(*owned_);
+  owned_->part.coarse_codes = nullptr;
+  owned_->part.i4 = {};
+  MemoryFileSystem fs;
+  file_ = sample::vector_segment(fs, "/", *owned_);
+  const size_t stride = neighbour_stride(owned_->spec, owned_->part.graph.degree);
+  for (const uint64_t bytes : {1, 800'000, 1'500'000, 2'300'000, 100'000'000}) {
+    const Opened opened = open(std::make_shared<MemoryBudget>(bytes));
+    const Part& part = opened.segment->part();
+    part.guard->check_index();
+    ASSERT_NE(part.paging->neighbour_codes, nullptr);
+    EXPECT_EQ(part.paging->coarse_codes, nullptr);
+    const PagedRows paged(*part.paging->neighbour_codes);
+    for (const uint32_t row : rows_) {
+      ASSERT_EQ(std::memcmp(paged.row(row), owned_->part.neighbour_codes + row * stride, stride), 0) << row;
+    }
+    EXPECT_LE(in_place(part.paging->neighbour_codes) + in_place(part.paging->vectors), bytes);
+    EXPECT_TRUE(in_place(part.paging->vectors) == 0 || part.paging->neighbour_codes->rows_in_place() == kRows);
     opened.segment->verify(kToyHasher);
   }
 }

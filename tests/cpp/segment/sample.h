@@ -1,12 +1,14 @@
 // Small files of every kind, for tests and fuzzers.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "codes/neighbour.h"
 #include "io/file.h"
 #include "segment/bitmap_file.h"
 #include "segment/index_file.h"
@@ -57,6 +59,7 @@ struct OwnedPart {
   std::vector<Provenance> provenance;
   std::vector<int8_t> codes;
   std::vector<uint8_t> coarse_codes;
+  std::vector<std::byte> neighbour_codes;
   std::vector<uint32_t> level0, upper, upper_rows, upper_counts;
   Part part;
 };
@@ -70,6 +73,30 @@ inline void add_coarse_codes(OwnedPart& owned, uint32_t rows) {
               owned.coarse_codes.data() + row * stride);
   }
   owned.part.coarse_codes = owned.coarse_codes.data();
+}
+
+// REQUIRES: codes and a graph.
+inline void add_neighbour_codes(OwnedPart& owned) {
+  Part& part = owned.part;
+  const size_t dim = rotated_dim(owned.spec);
+  const size_t stride = neighbour_stride(owned.spec, part.graph.degree);
+  const Rotation rotation(dim);
+  std::vector<float> rotated(part.rows * dim);
+  for (uint32_t row = 0; row < part.rows; ++row) {
+    std::copy_n(part.codes + row * part.code_stride, owned.spec.dim, &rotated[row * dim]);
+    rotation.apply(&rotated[row * dim]);
+  }
+  owned.neighbour_codes.resize(part.rows * stride);
+  for (uint32_t row = 0; row < part.rows; ++row) {
+    std::vector<const float*> neighbours;
+    const uint32_t* const links = part.graph.level0 + row * part.graph.degree;
+    for (uint32_t i = 0; i < part.graph.degree && links[i] != kNoRow; ++i) {
+      neighbours.push_back(&rotated[links[i] * dim]);
+    }
+    encode_neighbours(owned.spec, part.graph.degree, &rotated[row * dim], neighbours,
+                      &owned.neighbour_codes[row * stride]);
+  }
+  part.neighbour_codes = owned.neighbour_codes.data();
 }
 
 inline void link_ring(OwnedPart& owned, uint32_t rows) {

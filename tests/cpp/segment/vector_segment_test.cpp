@@ -76,6 +76,29 @@ TEST(VectorSegment, GivesBackThePart) {
   }
 }
 
+TEST(VectorSegment, GivesBackTheNeighbourCodes) {
+  for (const bool coarse : {false, true}) {
+    const auto owned = sample::part(50, 37);
+    sample::add_neighbour_codes(*owned);
+    if (!coarse) owned->part.coarse_codes = nullptr, owned->part.i4 = {};
+    const File file = write(*owned);
+    const auto segment = open_vector_segment(std::make_shared<TestMapping>(file.bytes), file.ref,
+                                             sample::vector_info(*owned), kToyHasher);
+    segment->part().guard->check_index();
+    expect_same(segment->part().neighbour_codes, owned->part.neighbour_codes, 50 * (48 * 4 + 128));
+    EXPECT_EQ(segment->part().coarse_codes != nullptr, coarse);
+    expect_same_graph(segment->part().graph, owned->part.graph, 50);
+    segment->verify(kToyHasher);
+  }
+  const auto without = sample::part();
+  const File file = write(*without);
+  EXPECT_EQ(open_vector_segment(std::make_shared<TestMapping>(file.bytes), file.ref, sample::vector_info(*without),
+                                kToyHasher)
+                ->part()
+                .neighbour_codes,
+            nullptr);
+}
+
 TEST(VectorSegment, EveryMetricAndDtypeRoundTrips) {
   struct Case {
     Metric metric;
@@ -115,6 +138,7 @@ void read_all(const std::shared_ptr<const Mapping>& mapping, const FileRef& ref,
 
 TEST(VectorSegment, EveryFlipAndCutIsNoticed) {
   const auto owned = sample::part();
+  sample::add_neighbour_codes(*owned);
   const File file = write(*owned);
   const ReadBytes read = [&](const auto& mapping) { read_all(mapping, file.ref, *owned); };
   expect_flips_noticed(file.bytes, read);
@@ -123,9 +147,10 @@ TEST(VectorSegment, EveryFlipAndCutIsNoticed) {
 
 TEST(VectorSegment, AFlipInASectionIsNoticedOnFirstTouchAndEachTimeAfter) {
   const auto owned = sample::part();
+  sample::add_neighbour_codes(*owned);
   const File file = write(*owned);
-  for (const SectionName name :
-       {kRids, kIds, kProvenance, kNorms, kCodes, kCoarseCodes, kLevel0, kUpperRows, kUpper, kVectors}) {
+  for (const SectionName name : {kRids, kIds, kProvenance, kNorms, kCodes, kCoarseCodes, kNeighbourCodes, kLevel0,
+                                 kUpperRows, kUpper, kVectors}) {
     const auto mapping = std::make_shared<TestMapping>(file.bytes);
     const auto segment = open_vector_segment(mapping, file.ref, sample::vector_info(*owned), kToyHasher);
     mapping->data()[segment->file().find(name)->offset + 3] ^= std::byte{0x10};
@@ -249,6 +274,25 @@ TEST(VectorSegment, NumbersOutOfRangeAreRefusedThoughChecksumsAgree) {
   EXPECT_EQ(answer_to<uint32_t>(kCalibration, 0, 0), Answer::kDamaged) << "k of zero";
   EXPECT_EQ(answer_to<uint32_t>(kCalibration, 1, 0xffffffff), Answer::kDamaged) << "a breadth beyond all";
   EXPECT_EQ(answer_to<float>(kCalibration, 2, kNan), Answer::kDamaged);
+}
+
+TEST(VectorSegment, NeighbourCodesOfNoCodesAreDamage) {
+  const auto owned = sample::part();
+  sample::add_neighbour_codes(*owned);
+  owned->part.coarse_codes = nullptr;
+  owned->part.i4 = {};
+  owned->part.codes = nullptr;
+  const File file = write(*owned);
+  EXPECT_EQ(answer_of([&] { read_all(std::make_shared<TestMapping>(file.bytes), file.ref, *owned); }),
+            Answer::kDamaged);
+}
+
+TEST(VectorSegment, AnyNeighbourCodesAreReadWhoseChecksumsAgree) {
+  const auto owned = sample::part();
+  sample::add_neighbour_codes(*owned);
+  std::fill(owned->neighbour_codes.begin(), owned->neighbour_codes.end(), std::byte{0xff});
+  const File file = write(*owned);
+  EXPECT_EQ(answer_of([&] { read_all(std::make_shared<TestMapping>(file.bytes), file.ref, *owned); }), Answer::kFine);
 }
 
 TEST(VectorSegment, HostileHeadersAreRefused) {
