@@ -8,6 +8,7 @@ that is absent and a key that is None are the same.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from collections.abc import Container, Mapping, Sequence
@@ -207,14 +208,23 @@ def pick(
     try:
         table = pa.Table.from_batches(batches)
     except pa.ArrowInvalid:  # of several schemas
-        schema = functools.reduce(merge_schemas, (batch.schema for batch in batches))
-        schema = pa.schema([field for field in schema if names is None or field.name in names])
-        table = pa.Table.from_batches([conform(batch, schema) for batch in batches])
+        table = _joined(batches, names)
     wanted = [name for name in table.column_names if names is None or name in names]
     taken = table.select([name for name in wanted if name not in blank]).take(pa.array(rows))
     empty = pa.nulls(len(rows))
     made = {name: empty if name in blank else _whole(taken.column(name)) for name in wanted}
     return _batch(made, len(rows))
+
+
+def _joined(batches: Sequence[pa.RecordBatch], names: Container[str] | None) -> pa.Table:
+    """Batches of several schemas as a table in the schema that holds them all, or at least these columns of them."""
+    with contextlib.suppress(pa.ArrowException):  # a column of several types
+        table = pa.concat_tables([pa.Table.from_batches([batch]) for batch in batches], promote_options="default")
+        if not any(map(pa.types.is_nested, table.schema.types)):  # Arrow may leave a struct with too short a child
+            return table
+    schema = functools.reduce(merge_schemas, (batch.schema for batch in batches))
+    schema = pa.schema([field for field in schema if names is None or field.name in names])
+    return pa.Table.from_batches([conform(batch, schema) for batch in batches])
 
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:

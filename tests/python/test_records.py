@@ -82,6 +82,23 @@ def test_concat_take_picks_rows_and_joins_columns() -> None:
         CODEC.concat_take([(memoryview(first), np.array([3], np.uint32))])
 
 
+def test_rows_are_picked_from_batches_of_several_schemas() -> None:
+    """Columns that are not there, of another type, and of structs with other keys; the first row of each is cut off."""
+    flat = [[{"n": 0}, {"n": 1}], [{}, {}], [{"s": "x"}, {"s": "y", "n": 2}]]
+    doubles = [{"n": 0.5}, {"n": 1.5}]
+    nested = [[{}, {"d": {"b": {"a": None}}}], [{}, {"d": {"a": 2}}]]  # which Arrow joins into what is not valid
+    for parts in (flat, [*flat, doubles], nested, [*flat, *nested]):
+        batches = [columns.from_metadata(part, len(part)).slice(1) for part in parts]
+        expected = [row for batch in batches for row in columns.rows_of(batch)]
+        order = np.arange(len(expected))[::-1].copy()
+        picked = columns.pick(batches, order)
+        picked.validate(full=True)
+        assert columns.rows_of(picked) == expected[::-1]
+        assert columns.rows_of(columns.pick(batches, order, ["n"])) == [
+            {name: value for name, value in row.items() if name == "n"} for row in expected[::-1]
+        ]
+
+
 def test_every_flipped_bit_is_refused_or_harmless() -> None:
     good = block([{"s": "abc", "l": ["x", "yy"], "d": {"q": 1}}, {"s": "é"}], ["hello", None])
     for bit in range(len(good) * 8):
