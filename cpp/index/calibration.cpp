@@ -29,8 +29,8 @@ constexpr uint32_t kUsualK = 10;
 constexpr double kNear = 0.9;      // the share of the sample whose breadth is measured
 constexpr double kFarLuck = 0.04;  // two standard deviations of that share among kFewSamples
 constexpr float kUsual = 0.95F;
-constexpr uint64_t kCached = uint64_t{32} << 20;  // bytes of codes that may stay in a processor's caches
-constexpr double kFewerLines = 0.8;    // neighbour codes take as much memory as the vectors: they have to pay
+constexpr uint64_t kCached = uint64_t{64} << 20;  // bytes of codes that may stay in a processor's caches
+constexpr double kFewerLines = 0.6;    // neighbour codes take as much memory as the vectors: they have to pay
 constexpr float kCoarseLoss = 0.004F;  // of recall, at the breadth that has the usual one: what coarse codes may cost
 
 // The least breadth for `recall` in points of one k, ascending in ef; interpolated between two of them. Recall bends
