@@ -23,10 +23,10 @@ using testing::numbers;
 using testing::rebuilt;
 using testing::recall;
 
-constexpr uint32_t kWide = 200;
-constexpr uint32_t kAll = 3000;
+constexpr uint32_t kNeighboursDim = 200;
+constexpr uint32_t kNeighboursRows = 3000;
 
-VectorSpec walked_by_neighbours(Metric metric, uint32_t dim = kWide) {
+VectorSpec walked_by_neighbours(Metric metric, uint32_t dim = kNeighboursDim) {
   VectorSpec spec = graph_spec(dim, metric);
   spec.layout = Layout::kNeighbours;
   return spec;
@@ -98,16 +98,16 @@ void expect_codes_of_its_links(const VectorSpec& spec, const Part& part) {
 class Neighbours : public ::testing::TestWithParam<Metric> {};
 
 TEST_P(Neighbours, WalksFindAsMuch) {
-  const std::vector<float> vectors = embedded(kAll, kWide, 1);
-  const std::vector<float> queries = embedded(50, kWide, 2);
+  const std::vector<float> vectors = embedded(kNeighboursRows, kNeighboursDim, 1);
+  const std::vector<float> queries = embedded(50, kNeighboursDim, 2);
   VectorSet set(walked_by_neighbours(GetParam()));
-  add(set, vectors, 0, kAll);
+  add(set, vectors, 0, kNeighboursRows);
   const auto view = rebuilt(set);
   const Part& part = *view->parts[0].part;
   ASSERT_NE(part.neighbour_codes, nullptr);
   EXPECT_EQ(part.coarse_codes, nullptr);
   const View nodes = walked_on_nodes(*view);
-  const std::vector<uint64_t> rids = numbers(0, kAll);
+  const std::vector<uint64_t> rids = numbers(0, kNeighboursRows);
   for (const uint32_t k : {1U, 10U, 100U}) {
     const uint32_t ef = k + 10;
     EXPECT_GE(recall(*view, vectors, rids, queries, {.k = k, .ef = 2 * ef}),
@@ -119,39 +119,40 @@ TEST_P(Neighbours, WalksFindAsMuch) {
 
 TEST_P(Neighbours, EveryRowIsFoundAndHasTheCodesOfItsLinks) {
   VectorSet set(walked_by_neighbours(GetParam()));
-  add(set, embedded(kAll, kWide, 1), 0, kAll);
+  add(set, embedded(kNeighboursRows, kNeighboursDim, 1), 0, kNeighboursRows);
   const auto part = rebuilt(set)->parts[0].part;
-  EXPECT_LE(lost_rows(set.spec(), *part, 1).size(), kAll / 1000);
+  EXPECT_LE(lost_rows(set.spec(), *part, 1).size(), kNeighboursRows / 1000);
   expect_codes_of_its_links(set.spec(), *part);
 }
 
 TEST_P(Neighbours, DeletedRowsAreNeverReturnedAndAMergeKeepsTheCodes) {
-  const std::vector<float> vectors = embedded(kAll + 500, kWide, 3);
-  const std::vector<float> queries = embedded(50, kWide, 4);
+  const std::vector<float> vectors = embedded(kNeighboursRows + 500, kNeighboursDim, 3);
+  const std::vector<float> queries = embedded(50, kNeighboursDim, 4);
   VectorSet set(walked_by_neighbours(GetParam()));
-  add(set, vectors, 0, kAll);
+  add(set, vectors, 0, kNeighboursRows);
   rebuilt(set);
   set.erase(numbers(0, 300));
-  EXPECT_GE(recall(*set.view(), vectors, numbers(300, kAll), queries, {.k = 10, .recall = 0.99F}), 0.95);
+  EXPECT_GE(recall(*set.view(), vectors, numbers(300, kNeighboursRows), queries, {.k = 10, .recall = 0.99F}), 0.95);
   for (size_t q = 0; q < 50; ++q) {
-    for (const Hit& hit : testing::search(*set.view(), &queries[q * kWide], {.k = 100})) EXPECT_GE(hit.rid, 300U);
+    for (const Hit& hit : testing::search(*set.view(), &queries[q * kNeighboursDim], {.k = 100}))
+      EXPECT_GE(hit.rid, 300U);
   }
-  add(set, vectors, kAll, kAll + 500);
+  add(set, vectors, kNeighboursRows, kNeighboursRows + 500);
   const auto before = set.view();
   set.replace_parts(*before, VectorSet::merge(*before, 1));
   const auto merged = set.view();
   ASSERT_EQ(merged->parts.size(), 1U);
   const Part& part = *merged->parts[0].part;
   expect_codes_of_its_links(set.spec(), part);
-  EXPECT_LE(lost_rows(set.spec(), part, 1).size(), kAll / 1000);
-  EXPECT_GE(recall(*merged, vectors, numbers(300, kAll + 500), queries, {.k = 10, .recall = 0.99F}), 0.95);
+  EXPECT_LE(lost_rows(set.spec(), part, 1).size(), kNeighboursRows / 1000);
+  EXPECT_GE(recall(*merged, vectors, numbers(300, kNeighboursRows + 500), queries, {.k = 10, .recall = 0.99F}), 0.95);
 }
 
 TEST_P(Neighbours, AFilterLeavesTheNearestOfWhatPasses) {
-  const std::vector<float> vectors = embedded(kAll, kWide, 1);
-  const std::vector<float> queries = embedded(30, kWide, 2);
+  const std::vector<float> vectors = embedded(kNeighboursRows, kNeighboursDim, 1);
+  const std::vector<float> queries = embedded(30, kNeighboursDim, 2);
   VectorSet set(walked_by_neighbours(GetParam()));
-  add(set, vectors, 0, kAll);
+  add(set, vectors, 0, kNeighboursRows);
   const auto view = rebuilt(set);
   for (const uint64_t step : {2U, 5U, 20U, 300U}) {
     View narrowed = *view;
@@ -161,11 +162,11 @@ TEST_P(Neighbours, AFilterLeavesTheNearestOfWhatPasses) {
     for (uint32_t row = 0; row < part.rows; ++row) {
       if (part.rids[row] % step != 0) out.push_back(row);
     }
-    for (uint64_t rid = 0; rid < kAll; rid += step) passing.push_back(rid);
+    for (uint64_t rid = 0; rid < kNeighboursRows; rid += step) passing.push_back(rid);
     narrowed.parts[0].deleted = Bitmap(part.rows).with(out);
     narrowed.live = passing.size();
     for (size_t q = 0; q < 30; ++q) {
-      const auto hits = testing::search(narrowed, &queries[q * kWide], {.k = 10});
+      const auto hits = testing::search(narrowed, &queries[q * kNeighboursDim], {.k = 10});
       ASSERT_EQ(hits.size(), 10U);
       for (const Hit& hit : hits) ASSERT_EQ(hit.rid % step, 0U);
     }
@@ -201,21 +202,21 @@ TEST(NeighbourCodes, ALinkThatChangesIsEncodedAgain) {
 
 TEST(NeighbourCodes, AreNotForASmallPartUnlessAskedFor) {
   for (const Layout layout : {Layout::kAuto, Layout::kNodes}) {
-    VectorSpec spec = graph_spec(kWide, Metric::kCosine);
+    VectorSpec spec = graph_spec(kNeighboursDim, Metric::kCosine);
     spec.layout = layout;
     VectorSet set(spec);
-    add(set, embedded(kAll, kWide, 1), 0, kAll);
+    add(set, embedded(kNeighboursRows, kNeighboursDim, 1), 0, kNeighboursRows);
     EXPECT_EQ(rebuilt(set)->parts[0].part->neighbour_codes, nullptr);
   }
 }
 
 TEST(NeighbourCodes, OneThreadMakesTheSameBytes) {
   VectorSet set(walked_by_neighbours(Metric::kCosine));
-  add(set, embedded(kAll, kWide, 1), 0, kAll);
+  add(set, embedded(kNeighboursRows, kNeighboursDim, 1), 0, kNeighboursRows);
   const auto first = VectorSet::rebuild(*set.view(), 1);
   const auto second = VectorSet::rebuild(*set.view(), 1);
   ASSERT_NE(first->neighbour_codes, nullptr);
-  const size_t bytes = kAll * neighbour_stride(set.spec(), first->graph.degree);
+  const size_t bytes = kNeighboursRows * neighbour_stride(set.spec(), first->graph.degree);
   EXPECT_EQ(std::memcmp(first->neighbour_codes, second->neighbour_codes, bytes), 0);
   Part by_two = *first;
   add_neighbour_codes(set.spec(), by_two, 2);
@@ -225,14 +226,15 @@ TEST(NeighbourCodes, OneThreadMakesTheSameBytes) {
 }
 
 TEST(NeighbourCodes, RowsOfOneValueAndOfNoneAreAllFound) {
-  std::vector<float> vectors = embedded(kAll, kWide, 1);
-  std::fill_n(vectors.begin(), 200 * kWide, 0.0F);
-  for (size_t row = 200; row < 400; ++row) std::copy_n(&vectors[400 * kWide], kWide, &vectors[row * kWide]);
+  std::vector<float> vectors = embedded(kNeighboursRows, kNeighboursDim, 1);
+  std::fill_n(vectors.begin(), 200 * kNeighboursDim, 0.0F);
+  for (size_t row = 200; row < 400; ++row)
+    std::copy_n(&vectors[400 * kNeighboursDim], kNeighboursDim, &vectors[row * kNeighboursDim]);
   for (const Metric metric : {Metric::kCosine, Metric::kL2}) {
     VectorSet set(walked_by_neighbours(metric));
-    add(set, vectors, 0, kAll);
+    add(set, vectors, 0, kNeighboursRows);
     const auto view = rebuilt(set);
-    const auto hits = testing::search(*view, &vectors[400 * kWide], {.k = 201, .ef = 400});
+    const auto hits = testing::search(*view, &vectors[400 * kNeighboursDim], {.k = 201, .ef = 400});
     ASSERT_EQ(hits.size(), 201U);
     for (const Hit& hit : hits) EXPECT_LE(std::abs(hit.distance), 1e-5F);
     if (metric == Metric::kCosine) continue;
@@ -257,15 +259,16 @@ class HalfInPlace final : public PagedColumn {
 };
 
 TEST(NeighbourCodes, APartThatIsReadRowByRowFindsTheSame) {
-  const std::vector<float> queries = embedded(30, kWide, 2);
+  const std::vector<float> queries = embedded(30, kNeighboursDim, 2);
   VectorSet set(walked_by_neighbours(Metric::kCosine));
-  add(set, embedded(kAll, kWide, 1), 0, kAll);
+  add(set, embedded(kNeighboursRows, kNeighboursDim, 1), 0, kNeighboursRows);
   const auto view = rebuilt(set);
   const auto part = std::make_shared<Part>(*view->parts[0].part);
-  const HalfInPlace vectors(part->vectors, set.spec().vector_bytes(), kAll);
-  const HalfInPlace codes(part->codes, part->code_stride, kAll);
-  const HalfInPlace neighbours(part->neighbour_codes, neighbour_stride(set.spec(), part->graph.degree), kAll);
-  const HalfInPlace level0(part->graph.level0, part->graph.degree * sizeof(uint32_t), kAll);
+  const HalfInPlace vectors(part->vectors, set.spec().vector_bytes(), kNeighboursRows);
+  const HalfInPlace codes(part->codes, part->code_stride, kNeighboursRows);
+  const HalfInPlace neighbours(part->neighbour_codes, neighbour_stride(set.spec(), part->graph.degree),
+                               kNeighboursRows);
+  const HalfInPlace level0(part->graph.level0, part->graph.degree * sizeof(uint32_t), kNeighboursRows);
   Paging paging;
   paging.vectors = &vectors;
   paging.codes = &codes;
@@ -274,8 +277,8 @@ TEST(NeighbourCodes, APartThatIsReadRowByRowFindsTheSame) {
   part->paging = &paging;
   const View paged = with_part(*view, part);
   for (size_t q = 0; q < 30; ++q) {
-    const auto expected = testing::search(*view, &queries[q * kWide], {.k = 10});
-    const auto found = testing::search(paged, &queries[q * kWide], {.k = 10});
+    const auto expected = testing::search(*view, &queries[q * kNeighboursDim], {.k = 10});
+    const auto found = testing::search(paged, &queries[q * kNeighboursDim], {.k = 10});
     ASSERT_EQ(found.size(), expected.size());
     for (size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i].rid, expected[i].rid);
   }
