@@ -30,7 +30,7 @@ constexpr double kNear = 0.9;      // the share of the sample whose breadth is m
 constexpr double kFarLuck = 0.04;  // two standard deviations of that share among kFewSamples
 constexpr float kUsual = 0.95F;
 constexpr uint64_t kCached = uint64_t{64} << 20;  // bytes of codes that may stay in a processor's caches
-constexpr double kFewerLines = 0.6;    // neighbour codes take as much memory as the vectors: they have to pay
+constexpr double kFewerBytes = 0.6;    // neighbour codes take as much memory as the vectors: they have to pay
 constexpr float kCoarseLoss = 0.004F;  // of recall, at the breadth that has the usual one: what coarse codes may cost
 
 // The least breadth for `recall` in points of one k, ascending in ef; interpolated between two of them. Recall bends
@@ -134,8 +134,8 @@ class Trial {
   void walk_by_neighbours() { add_neighbour_codes(spec_, *thinned_, threads_); }
   void walk_on_nodes() { thinned_->neighbour_codes = nullptr; }
 
-  // Cache lines that a query fetches on its walk.
-  double lines(uint32_t k, uint32_t ef) const {
+  // Bytes that a walk fetches, of some queries together.
+  uint64_t fetched(uint32_t k, uint32_t ef) const {
     const size_t asked = std::min<size_t>(queries(k), kFewest);
     std::vector<SearchStep> steps;
     std::vector<Hit> hits(k);
@@ -145,7 +145,7 @@ class Trial {
       view_.search(queries_.data() + q * query_bytes_, {.k = k, .ef = ef, .steps = &steps}, hits.data());
       for (const SearchStep& step : steps) measured += step.measured;
     }
-    return static_cast<double>(measured * line_bytes()) / (64.0 * static_cast<double>(asked));
+    return measured * row_bytes();
   }
 
   bool empty() const { return sample_.empty(); }
@@ -181,7 +181,7 @@ class Trial {
 
  private:
   // What one measured row has fetched.
-  size_t line_bytes() const {
+  size_t row_bytes() const {
     const size_t links = thinned_->graph.degree * sizeof(uint32_t);
     if (thinned_->neighbour_codes != nullptr) {
       return neighbour_stride(spec_, thinned_->graph.degree) + thinned_->code_stride + links;
@@ -227,15 +227,20 @@ void for_each_breadth(const Part& part, uint32_t k, Visit&& visit) {
   }
 }
 
-// The breadth that finds the usual share of ten; 0 where none does.
-uint32_t usual_breadth(const Trial& trial, const Part& part) {
+struct Reached {
+  uint32_t ef = 0;  // 0: none was tried
+  float recall = 0;
+};
+
+// The first breadth that finds the usual share of ten; where none does, the last that was tried.
+Reached reach_usual(const Trial& trial, const Part& part) {
   const float far = trial.far(kUsualK);
-  uint32_t breadth = 0;
+  Reached reached;
   for_each_breadth(part, kUsualK, [&](uint32_t ef) {
-    if (trial.recall(kUsualK, ef, far) >= kUsual) breadth = ef;
-    return breadth == 0;
+    reached = {ef, trial.recall(kUsualK, ef, far)};
+    return reached.recall < kUsual;
   });
-  return breadth;
+  return reached;
 }
 
 bool codes_leave_cache(const VectorSpec& spec, const Part& part) {
@@ -243,17 +248,21 @@ bool codes_leave_cache(const VectorSpec& spec, const Part& part) {
 }
 
 // Whether walks are to go by neighbour codes: as asked for, else where the codes of the rows do not stay in the
-// processor's caches, and fewer lines are fetched. The trial goes on with what is.
+// processor's caches, and fewer bytes are fetched. The trial goes on with what is.
 bool neighbour_codes_do(Trial& trial, const VectorSpec& spec, const Part& part) {
   if (part.codes == nullptr || spec.layout == Layout::kNodes) return false;
-  const bool asked = spec.layout == Layout::kNeighbours;
-  if (!asked && (trial.most_k() < kUsualK || !codes_leave_cache(spec, part))) return false;
-  const uint32_t nodes = asked ? 0 : usual_breadth(trial, part);
-  const double node_lines = nodes == 0 ? 0 : trial.lines(kUsualK, nodes);
+  if (spec.layout == Layout::kNeighbours) {
+    trial.walk_by_neighbours();
+    return true;
+  }
+  if (trial.most_k() < kUsualK || !codes_leave_cache(spec, part)) return false;
+  const Reached nodes = reach_usual(trial, part);
+  if (nodes.recall < kUsual) return false;
+  const uint64_t most = trial.fetched(kUsualK, nodes.ef);
   trial.walk_by_neighbours();
-  if (asked) return true;
-  const uint32_t neighbours = usual_breadth(trial, part);
-  const bool do_well = neighbours != 0 && trial.lines(kUsualK, neighbours) < kFewerLines * node_lines;
+  const Reached neighbours = reach_usual(trial, part);
+  const bool do_well = neighbours.recall >= kUsual && static_cast<double>(trial.fetched(kUsualK, neighbours.ef)) <
+                                                          kFewerBytes * static_cast<double>(most);
   if (!do_well) trial.walk_on_nodes();
   return do_well;
 }
@@ -261,16 +270,10 @@ bool neighbour_codes_do(Trial& trial, const VectorSpec& spec, const Part& part) 
 // Whether walks on the part's coarse codes find as much as those on the finer ones. The trial goes on with what does.
 bool coarse_codes_do(Trial& trial, const Part& part) {
   if (part.coarse_codes == nullptr || trial.most_k() < kUsualK) return false;
-  const float far = trial.far(kUsualK);
-  uint32_t breadth = 0;
-  float coarse = 0;
-  for_each_breadth(part, kUsualK, [&](uint32_t ef) {
-    breadth = ef;
-    coarse = trial.recall(kUsualK, ef, far);
-    return coarse < kUsual;
-  });
+  const Reached coarse = reach_usual(trial, part);
   trial.walk_on(nullptr);
-  const bool do_well = breadth > 0 && trial.recall(kUsualK, breadth, far) <= coarse + kCoarseLoss;
+  const bool do_well =
+      coarse.ef > 0 && trial.recall(kUsualK, coarse.ef, trial.far(kUsualK)) <= coarse.recall + kCoarseLoss;
   if (do_well) trial.walk_on(part.coarse_codes);
   return do_well;
 }

@@ -8,7 +8,8 @@ namespace lamina {
 
 // Searches for rows of the part as if they were not in it, at growing breadths, against exact search, and stores what
 // was found in part.calibration. The rows are a sample drawn by the set's seed; to be unseen they lose all links to
-// them, in a copy of level 0. Gives the part coarse codes too, if as much is found on them.
+// them, in a copy of level 0. Gives the part coarse codes too, if as much is found on them; or
+// neighbour codes instead, where the spec's layout asks for them or leaves it open and they fetch less.
 void calibrate(const VectorSpec& spec, Part& part, int threads);
 
 // The same for a part that has come of `base` by a small change: if a smaller sample finds no less than was found
