@@ -148,13 +148,15 @@ void NeighbourQuery::prepare(const VectorSpec& spec, const I8Params& params, con
   b_first_ = b_ * static_cast<float>(size);
 }
 
-void NeighbourQuery::keys(const std::byte* codes, size_t neighbours, uint32_t key_of_row, uint32_t* keys) const {
+void NeighbourQuery::keys(const std::byte* codes, size_t neighbours, uint32_t key_of_row, const std::byte* next,
+                          uint32_t* keys) const {
   const size_t bytes = groups_ * 16;
   const auto nearest = -static_cast<int32_t>(std::min<uint32_t>(key_of_row, kFarthest));
   for (size_t begin = 0; begin < neighbours; begin += kNeighbourBlock) {
     uint16_t sums[kNeighbourBlock];
     float factors[2 * kNeighbourBlock];
-    kernels().sum_lookups_x32(table_.data(), reinterpret_cast<const uint8_t*>(codes), groups_, sums);
+    kernels().sum_lookups_x32(table_.data(), reinterpret_cast<const uint8_t*>(codes), groups_,
+                              reinterpret_cast<const uint8_t*>(next), sums);
     kernels().f16_to_f32(reinterpret_cast<const f16*>(codes + bytes), factors, 2 * kNeighbourBlock);
     for (size_t i = 0; i < kNeighbourBlock; ++i) {
       const float b = b_first_ - b_ * static_cast<float>(static_cast<int32_t>(sums[i]));
@@ -165,6 +167,7 @@ void NeighbourQuery::keys(const std::byte* codes, size_t neighbours, uint32_t ke
       keys[begin + i] = key_of_row + static_cast<uint32_t>(std::max(rounded, nearest));
     }
     codes += bytes + sizeof(f16) * 2 * kNeighbourBlock;
+    next += bytes + sizeof(f16) * 2 * kNeighbourBlock;
   }
 }
 

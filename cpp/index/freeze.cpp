@@ -45,7 +45,7 @@ void freeze_columns(const VectorSpec& spec, const HeadRows& rows, std::span<cons
                     Columns& columns) {
   const size_t n = order.size();
   const size_t vector_bytes = spec.vector_bytes();
-  columns.vectors = AlignedBuffer(n * vector_bytes);
+  columns.vectors = AlignedBuffer(n * vector_bytes, AlignedBuffer::Pages::kHuge);
   columns.inverse_norms.resize(spec.metric == Metric::kCosine ? n : 0);
   columns.rids.resize(n);
   columns.rid_order.resize(n);

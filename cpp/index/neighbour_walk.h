@@ -1,6 +1,7 @@
 // The walk of a graph whose rows have neighbour codes beside them.
 #pragma once
 
+#include <algorithm>
 #include <array>
 
 #include "codes/neighbour.h"
@@ -15,15 +16,16 @@ namespace lamina {
 //
 // It is fast because a row's neighbours lie in one piece, which is asked for while those before it are worked on: the
 // next kAhead rows are chosen without what their predecessors lead to, which costs no step, since their neighbours
-// would have had their turn soon.
+// would have had their turn soon. Its first lines are asked for when it is chosen, the others bit by bit while the
+// codes of the row before it are summed up: all at once would have to wait.
 //
-// `Scorer` is on 8-bit codes: key(row), prefetch(row), same(a, b); `Codes` has row(r). Returns how many rows were
-// measured.
+// `Scorer` is on 8-bit codes: key(row), prefetch(row), same(a, b); `Codes` has row(r) and in_place(r). Returns how many
+// rows were measured.
 template <class Level, class Scorer, class Codes>
 size_t walk_neighbours(const Level& level, const Scorer& scorer, const Codes& codes, const NeighbourQuery& query,
                        uint32_t entry, size_t ef, Walk& walk) {
   constexpr size_t kAhead = 2;
-  constexpr size_t kAskedFor = 10 * 64;  // bytes; the processor sees by itself that there are more
+  constexpr size_t kFirst = 10 * 64;  // bytes of them
   walk.visited.reset(level.rows());
   walk.near.reset(ef);
   walk.pool.reset(ef);
@@ -38,7 +40,7 @@ size_t walk_neighbours(const Level& level, const Scorer& scorer, const Codes& co
       if (!walk.visited.enter(row)) continue;
       scorer.prefetch(row);
       level.prefetch(row);
-      prefetch_row(codes, row, kAskedFor);
+      prefetch_row(codes, row, kFirst);
       ahead[chosen++ % ahead.size()] = row;
       return true;
     }
@@ -61,7 +63,8 @@ size_t walk_neighbours(const Level& level, const Scorer& scorer, const Codes& co
       if (neighbour == kNoRow) break;
       level.beyond(neighbour);
     }
-    query.keys(codes.row(row), n, key, walk.keys.data());
+    const uint32_t next = ahead[std::min(measured + 1, chosen - 1) % ahead.size()];
+    query.keys(codes.row(row), n, key, codes.in_place(next) + kFirst, walk.keys.data());
     for (size_t i = 0; i < n; ++i) {
       const uint32_t neighbour = list[i];
       if (walk.keys[i] == key && scorer.same(row, neighbour)) {

@@ -21,6 +21,7 @@ struct FlatCodes {
   const std::byte* first;
   size_t stride;
   const std::byte* row(uint32_t r) const { return first + size_t{r} * stride; }
+  const std::byte* in_place(uint32_t r) const { return row(r); }
 };
 
 template <class Codes>

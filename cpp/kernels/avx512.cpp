@@ -150,8 +150,9 @@ LAMINA_KERNEL void hamming_x4(const uint8_t* a, const uint8_t* const b[4], size_
   distance_x4<Hamming>(a, b, n, out);
 }
 
-LAMINA_KERNEL void sum_lookups_x32(const uint8_t* table, const uint8_t* codes, size_t groups, uint16_t out[32]) {
-  sum_lookups<Lookups>(table, codes, groups, out);
+LAMINA_KERNEL void sum_lookups_x32(const uint8_t* table, const uint8_t* codes, size_t groups, const uint8_t* next,
+                                   uint16_t out[32]) {
+  sum_lookups<Lookups>(table, codes, groups, next, out);
 }
 
 LAMINA_KERNEL void f32_to_f16(const float* from, f16* to, size_t n) {

@@ -167,7 +167,8 @@ uint32_t hamming(const uint8_t* a, const uint8_t* b, size_t n) {
   return sum;
 }
 
-void sum_lookups_x32(const uint8_t* table, const uint8_t* codes, size_t groups, uint16_t out[32]) {
+void sum_lookups_x32(const uint8_t* table, const uint8_t* codes, size_t groups, const uint8_t* next, uint16_t out[32]) {
+  prefetch(next, 16 * groups);
   for (size_t i = 0; i < 16; ++i) {
     uint32_t low = 0;
     uint32_t high = 0;

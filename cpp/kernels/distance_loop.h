@@ -139,14 +139,17 @@ LAMINA_INLINE void packed_x4(const int8_t* a, const uint8_t* const b[4], size_t 
 
 // The sums of bytes that the 1-bit codes of 32 vectors look up. An Op has: Sums, of 16 vectors; zero; kStep, the bytes
 // in a register, of which 16 belong to each group; load(p); low_lookups(table, packed) and high_lookups(table, packed),
-// the entries of the table for those halves of the bytes; add(sums, lookups); and store.
+// the entries of the table for those halves of the bytes; add(sums, lookups); and store. What is asked for is spread
+// over the loop, so that it waits for nothing.
 template <class Op>
-LAMINA_INLINE void sum_lookups(const uint8_t* table, const uint8_t* codes, size_t groups, uint16_t out[32]) {
+LAMINA_INLINE void sum_lookups(const uint8_t* table, const uint8_t* codes, size_t groups, const uint8_t* next,
+                               uint16_t out[32]) {
   typename Op::Sums low = Op::zero();
   typename Op::Sums high = Op::zero();
   for (size_t i = 0; i < 16 * groups; i += Op::kStep) {
     const auto entries = Op::load(table + i);
     const auto packed = Op::load(codes + i);
+    __builtin_prefetch(next + i, 0, 2);
     low = Op::add(low, Op::low_lookups(entries, packed));
     high = Op::add(high, Op::high_lookups(entries, packed));
   }

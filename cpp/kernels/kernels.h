@@ -17,7 +17,8 @@
 // 4g .. 4g + 3 of vector i in its low half (element 4g in bit 0) and those of vector 16 + i in its high half. `table`
 // has for each group what each of the 16 values of a half byte adds: out[i] of sum_lookups_x32 is the sum of
 // table[16g + (half byte of vector i in group g)] over all g. `groups` is a multiple of 4; `table` and `codes` have 16
-// bytes for each and need no alignment. REQUIRES: no sum is above 65535. Exact.
+// bytes for each and need no alignment. Meanwhile as many bytes at `next` are asked for; any address will do. REQUIRES:
+// no sum is above 65535. Exact.
 #pragma once
 
 #include <cstddef>
@@ -48,7 +49,8 @@ struct Kernels {
   void (*l2_i4_x4)(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]);
   void (*ip_i4_x4)(const int8_t* a, const uint8_t* const b[4], size_t n, int32_t out[4]);
   void (*hamming_x4)(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t out[4]);
-  void (*sum_lookups_x32)(const uint8_t* table, const uint8_t* codes, size_t groups, uint16_t out[32]);
+  void (*sum_lookups_x32)(const uint8_t* table, const uint8_t* codes, size_t groups, const uint8_t* next,
+                          uint16_t out[32]);
 
   // Round to nearest even; overflow becomes infinity. The bits are the same on every instruction set.
   void (*f32_to_f16)(const float* from, f16* to, size_t n);
@@ -63,14 +65,15 @@ const Kernels& kernels();
 // All tables that this CPU can run, baseline first: for tests and benchmarks.
 std::vector<const Kernels*> available_kernels();
 
-// Asks for every cache line that [p, p + bytes) touches to be fetched, soon. GCC 12 collapses a plain loop of
+// Asks for every cache line that [p, p + bytes) touches to be fetched, soon. Into the second level, which can wait for
+// more lines at a time than the first: 15 GB/s of rows of 4 KiB against 10 on Zen 4. GCC 12 collapses a plain loop of
 // prefetches into the first one: the empty asm makes each address opaque to it, and costs no instruction.
 [[gnu::always_inline]] inline void prefetch(const void* p, size_t bytes) {
   constexpr uintptr_t kCacheLine = 64;
   const char* line = reinterpret_cast<const char*>(reinterpret_cast<uintptr_t>(p) & ~(kCacheLine - 1));
   const char* const end = static_cast<const char*>(p) + bytes;
   for (; line < end; line += kCacheLine) {
-    __builtin_prefetch(line);
+    __builtin_prefetch(line, 0, 2);
     __asm__ volatile("" : "+r"(line));
   }
 }

@@ -137,8 +137,8 @@ void hamming_x4(const uint8_t* a, const uint8_t* const b[4], size_t n, uint32_t 
   distance_x4<Hamming>(a, b, n, out);
 }
 
-void sum_lookups_x32(const uint8_t* table, const uint8_t* codes, size_t groups, uint16_t out[32]) {
-  sum_lookups<Lookups>(table, codes, groups, out);
+void sum_lookups_x32(const uint8_t* table, const uint8_t* codes, size_t groups, const uint8_t* next, uint16_t out[32]) {
+  sum_lookups<Lookups>(table, codes, groups, next, out);
 }
 
 LAMINA_INLINE uint16x4_t narrow(float32x4_t floats) { return vreinterpret_u16_f16(vcvt_f16_f32(floats)); }
