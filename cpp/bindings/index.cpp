@@ -15,6 +15,7 @@
 #include "bindings/hasher.h"
 #include "bindings/search.h"
 #include "bindings/spec.h"
+#include "index/huge_pages.h"
 #include "index/id_filter.h"
 #include "segment/index_file.h"
 
@@ -35,7 +36,8 @@ void refuse_repeated(std::span<const int64_t> ids) {
   if (twice != sorted.end()) throw DuplicateIdError("id " + std::to_string(*twice) + " stands twice in this call");
 }
 
-// Threads: any. Writers (add, erase, optimize, save) wait for each other; readers take the newest view.
+// Threads: any. Writers (add, erase, optimize, copy_to_huge_pages, save) wait for each other; readers take the newest
+// view.
 class Index {
  public:
   Index(const VectorSpec& spec, int threads) : threads_(threads), set_(spec) {}
@@ -74,6 +76,12 @@ class Index {
     const bool one = before->parts.size() == 1 && before->head == nullptr && before->parts[0].deleted.count() == 0;
     if (before->live == 0 || (one && !before->parts[0].part->calibration.points.empty())) return;
     set_.replace_parts(*before, VectorSet::merge(*before, threads_));
+  }
+
+  void copy_to_huge_pages() {
+    const auto copies = copies_in_huge_pages(*view(), threads_);
+    const std::lock_guard lock(writer_);
+    set_.place_copies(copies);
   }
 
   void save(const std::string& path) {
@@ -253,6 +261,7 @@ void bind_index(py::module_& m) {
       .def("save", &Index::save, "path"_a, released)
       .def(
           "warm", [](const Index& self) { warm(*self.view()); }, released)
+      .def("copy_to_huge_pages", &Index::copy_to_huge_pages, released)
       .def("stats", &stats)
       .def("__len__", [](const Index& self) { return self.view()->live; });
 }

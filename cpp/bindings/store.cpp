@@ -193,6 +193,12 @@ void bind_store(py::module_& m) {
           },
           "name"_a, "threads"_a, "other_only"_a = false, released)
       .def(
+          "copy_to_huge_pages",
+          [](const PythonStore& self, const std::string& name, int threads) {
+            self.store().copy_to_huge_pages(name, threads);
+          },
+          "name"_a, "threads"_a, released)
+      .def(
           "maintain", [](const PythonStore& self, int threads) { return self.store().maintain(threads); }, "threads"_a,
           released)
       .def("verify", &verify, "max_seconds"_a, "resume"_a)

@@ -40,10 +40,11 @@ void find_anchors(const HeadGraph& graph, uint32_t row, const Part& part, Search
 }  // namespace
 
 Anchors::Anchors(const std::shared_ptr<const Part>& part)
-    : part_(part), newest_(part->rows), older_(kAnchors * sizeof(uint32_t)) {}
+    : part_(part->original ? part->original : part), newest_(part->rows), older_(kAnchors * sizeof(uint32_t)) {}
 
 bool Anchors::are_in(const std::shared_ptr<const Part>& part) const {
-  return !part_.owner_before(part) && !part.owner_before(part_);
+  const std::shared_ptr<const Part>& held = part->original ? part->original : part;
+  return !part_.owner_before(held) && !held.owner_before(part_);
 }
 
 void Anchors::hang(const HeadGraph& graph, const Part& part, int threads) {

@@ -20,7 +20,7 @@ class Anchors {
  public:
   explicit Anchors(const std::shared_ptr<const Part>& part);
 
-  bool are_in(const std::shared_ptr<const Part>& part) const;
+  bool are_in(const std::shared_ptr<const Part>& part) const;  // or a copy of it
 
   // Writer: hangs the linked rows that do not hang yet. REQUIRES: are_in() the part. Throws CorruptionError and
   // std::bad_alloc; what hangs then is of no more use.

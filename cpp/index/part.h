@@ -116,7 +116,9 @@ struct Part {
   };
   const Guard* guard = nullptr;
   std::shared_ptr<const void> owner;  // keeps all of the above alive
-  std::string name;                   // for messages: the file, or "memory"
+  // Not null: this is that part, of which some columns were copied to other memory; all else is of it still.
+  std::shared_ptr<const Part> original;
+  std::string name;  // for messages: the file, or "memory"
 
   const uint32_t* checked_order() const { return guard == nullptr ? rid_order : guard->check_rids(); }
 };

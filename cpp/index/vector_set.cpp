@@ -75,11 +75,13 @@ uint32_t find_in(const Part& part, uint64_t rid) {
   return at != end && part.rids[*at] == rid ? *at : kNoRow;
 }
 
-// Where the parts of `before` are now, in its order.
+// Where the parts of `before` are now, or copies of them, in its order.
 std::vector<size_t> places(const View& now, const View& before) {
   std::vector<size_t> places;
   for (const View::SealedPart& wanted : before.parts) {
-    const auto is_it = [&](const View::SealedPart& sealed) { return sealed.part == wanted.part; };
+    const auto is_it = [&](const View::SealedPart& sealed) {
+      return sealed.part == wanted.part || sealed.part->original == wanted.part;
+    };
     const auto found = std::find_if(now.parts.begin(), now.parts.end(), is_it);
     if (found == now.parts.end()) throw std::logic_error("parts have been replaced that were to be merged");
     places.push_back(static_cast<size_t>(found - now.parts.begin()));
@@ -177,6 +179,20 @@ void VectorSet::replace_part(const Part& held, std::shared_ptr<const Part> same)
   if (place == next.parts.end() || same->rows != held.rows) throw std::logic_error("no part of this set");
   place->part = std::move(same);
   state_->publish(std::move(next));
+}
+
+bool VectorSet::place_copies(std::span<const std::shared_ptr<const Part>> copies) {
+  View next = *view();
+  bool placed = false;
+  for (const std::shared_ptr<const Part>& copy : copies) {
+    for (View::SealedPart& sealed : next.parts) {
+      if (sealed.part != copy->original) continue;
+      sealed.part = copy;
+      placed = true;
+    }
+  }
+  if (placed) state_->publish(std::move(next));
+  return placed;
 }
 
 void VectorSet::replace_parts(const View& before, std::shared_ptr<const Part> merged) {

@@ -132,6 +132,8 @@ class VectorSet {
   void replace_head(std::shared_ptr<const Part> sealed);
   // `same` has the rows of the part `held`, in their order, somewhere else: it takes its place.
   void replace_part(const Part& held, std::shared_ptr<const Part> same);
+  // Each takes the place of its `original`, where that is still there. False: none was.
+  bool place_copies(std::span<const std::shared_ptr<const Part>> copies);
   // A new part of the live rows of `view`'s sealed parts and head, built afresh: ordered, every row findable, measured.
   static std::shared_ptr<const Part> rebuild(const View& view, int threads, RowOrder order = RowOrder::kByNearness);
   // The same from the graph of the largest part: its dead rows' neighbours take each other in, and all other rows join
@@ -139,7 +141,7 @@ class VectorSet {
   static std::shared_ptr<const Part> merge(const View& view, int threads);
   // `merged` holds the rows that were live in `before`; what was deleted or replaced since is marked dead in it, and
   // what was added since stays where it is. It takes the place of the first of its parts. REQUIRES: the parts of
-  // `before` are all still there; no head was sealed since, if `before` has one.
+  // `before`, or copies of them, are all still there; no head was sealed since, if `before` has one.
   void replace_parts(const View& before, std::shared_ptr<const Part> merged);
   // The rows of `merged` that were live in `before` and are not now.
   Bitmap died_since(const View& before, const Part& merged) const;

@@ -231,6 +231,12 @@ std::shared_ptr<const Snapshot> CollectionState::snapshot() const {
   return snapshot;
 }
 
+void CollectionState::place_copies(std::span<const std::shared_ptr<const Part>> copies, const Collections& current) {
+  const auto found = current.find(id);
+  if (found == current.end() || found->second.get() != this) return;  // dropped, or opened anew
+  if (served_vectors().place_copies(copies)) show();
+}
+
 void CollectionState::set_settings(std::string_view settings) {
   auto changed = std::make_shared<CollectionSpec>(*spec);
   changed->settings = settings;

@@ -108,6 +108,9 @@ struct CollectionState : std::enable_shared_from_this<CollectionState> {
   // What the sets hold now, be it shown or not.
   std::shared_ptr<const Snapshot> snapshot() const;
   bool unsealed() const { return last_frame > manifest.version; }
+  // These copies of parts of the served vectors take their place, and are shown, if this is one of `current` still.
+  void place_copies(std::span<const std::shared_ptr<const Part>> copies,
+                    const std::map<uint64_t, std::shared_ptr<CollectionState>>& current);
   void set_settings(std::string_view settings);
   void decide_id_kind(IdKind kind);  // unless it is decided
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <random>
+#include <stdexcept>
 
 #include "base/error.h"
 #include "segment/bitmap_file.h"
@@ -97,6 +98,12 @@ std::shared_ptr<const VectorSegment> OpenFiles::vectors(const SegmentRef& ref, c
 
 std::shared_ptr<MemoryBudget> make_budget(std::optional<uint64_t> bytes) {
   return bytes ? std::make_shared<MemoryBudget>(*bytes) : nullptr;
+}
+
+void refuse_budget(const OpenFiles& files) {
+  if (files.budget() == nullptr) return;
+  throw std::invalid_argument("this store was opened with memory=" + std::to_string(files.budget()->bytes()) +
+                              ", which bounds what of its files is kept: nothing is copied to huge pages beside that");
 }
 
 uint64_t FileNumbers::take() {

@@ -62,6 +62,7 @@ class OpenFiles {
 };
 
 std::shared_ptr<MemoryBudget> make_budget(std::optional<uint64_t> bytes);  // null: none
+void refuse_budget(const OpenFiles& files);  // std::invalid_argument where there is one, which copies would go past
 
 // The counter of file and log numbers, and those of them that are in use and not yet in a root. Any thread.
 class FileNumbers {

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "index/huge_pages.h"
 #include "store/garbage.h"
 #include "store/ledger.h"
 #include "store/replay.h"
@@ -214,6 +215,24 @@ std::shared_ptr<const Snapshot> Reader::snapshot(const std::string& name, const 
 }
 
 std::vector<VersionInfo> Reader::versions(const std::string& name) { return history_of(name).versions(); }
+
+void Reader::copy_to_huge_pages(const std::string& name, int threads) {
+  refuse_budget(files_);
+  std::shared_ptr<CollectionState> collection;
+  std::shared_ptr<const View> mapped;
+  {
+    const std::lock_guard lock(mutex_);
+    require_open();
+    if (!state_) load();
+    collection = catalog_.state(name);
+    collection->open();
+    mapped = collection->served_vectors().view();
+  }
+  const auto copies = copies_in_huge_pages(*mapped, threads);
+  const std::lock_guard lock(mutex_);
+  require_open();
+  if (state_) collection->place_copies(copies, state_->collections);
+}
 
 VerifyReport Reader::verify(const VerifyOptions& options) {
   std::optional<StoredRoot> pinned;

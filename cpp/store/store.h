@@ -278,6 +278,10 @@ class Store {
   virtual void seal() = 0;    // the heads become segments; the log begins anew
   // Seals, and merges all into one. `other_only`: all of the second generation alone.
   virtual void optimize(const std::string& name, int threads, bool other_only = false) = 0;
+  // What walks touch of the served vectors, where it is mapped, is copied to huge pages of this process
+  // (index/huge_pages.h). Snapshots taken later have the copies; files that are opened later are mapped. Waits for no
+  // merge. std::invalid_argument under a memory budget, CorruptionError.
+  virtual void copy_to_huge_pages(const std::string& name, int threads) = 0;
   virtual bool maintain(int threads) = 0;  // one step of what is due (sync, seal, merge); false: nothing was due
   // Every byte, digest and count, of the newest version and of all that is kept beside it; throws CorruptionError at
   // the first damage.

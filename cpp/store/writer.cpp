@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "base/error.h"
+#include "index/huge_pages.h"
 #include "io/process.h"
 #include "store/stats.h"
 #include "store/verify.h"
@@ -209,6 +210,21 @@ void Writer::optimize(const std::string& name, int threads, bool other_only) {
     return;
   }
   throw ConflictError("collection '" + name + "' was replaced each time that it was about to be optimized; try again");
+}
+
+void Writer::copy_to_huge_pages(const std::string& name, int threads) {
+  refuse_budget(files_);
+  std::shared_ptr<CollectionState> collection;
+  std::shared_ptr<const View> mapped;
+  {
+    const Turn turn = take_turn();
+    collection = catalog_.state(name);
+    collection->open();
+    mapped = collection->served_vectors().view();
+  }
+  const auto copies = copies_in_huge_pages(*mapped, threads);
+  const Turn turn = take_turn();
+  collection->place_copies(copies, collections_);
 }
 
 bool Writer::maintain(int threads) {

@@ -54,6 +54,7 @@ class Writer final : public Store {
   bool reload() override;
   void seal() override;
   void optimize(const std::string& name, int threads, bool other_only) override;
+  void copy_to_huge_pages(const std::string& name, int threads) override;
   bool maintain(int threads) override;
   VerifyReport verify(const VerifyOptions& options) override;
   RepairReport repair(int threads) override;

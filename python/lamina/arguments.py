@@ -36,6 +36,13 @@ def threads_or_none(threads: int | None) -> int | None:
     return None if threads is None else whole("threads", threads, 1, 65_536)
 
 
+def in_huge_pages(pages: str) -> bool:
+    """Whether `warm(pages)` is to copy. ValueError for what it does not know."""
+    if pages not in ("mapped", "huge"):
+        raise ValueError(f'pages is "mapped" or "huge", and not {pages!r}')
+    return pages == "huge"
+
+
 def text(name: str, value: Any) -> str:
     """A str that is text. TypeError, ValueError for one with lone surrogates, which UTF-8 has no bytes for."""
     if not isinstance(value, str):

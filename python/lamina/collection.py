@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lamina import writes
-from lamina.arguments import whole
+from lamina.arguments import in_huge_pages, whole
 from lamina.closed import Closed
 from lamina.embedders import is_spec
 from lamina.errors import ClosedError, ConflictError, NotFoundError
@@ -206,8 +206,21 @@ class Collection(Reader, Writer[WriteResult]):
 
         return list(kept_of(self).failed)
 
-    def warm(self) -> None:
-        """Verifies what a search touches, and brings it into memory: under a budget (`memory=`) that of the system."""
+    def warm(self, pages: str = "mapped") -> None:
+        """Verifies what a search touches, and brings it into memory: under a budget (`memory=`) that of the system.
+
+        Args:
+            pages: "mapped" leaves it in the files' pages, which all processes share. "huge" also copies the codes and
+                links that graphs are walked on to memory of this process, in huge pages: see `Index.warm`. Snapshots
+                taken from then on search the copies, in stores opened read-only too. What is sealed or merged later is
+                mapped again, and so may all of it be after a `reload()` that moved: call it again then.
+
+        Raises CorruptionError, ValueError for other pages, and for "huge" in a store opened with `memory=`, which
+        bounds what is kept.
+        """
+        if in_huge_pages(pages):
+            self._take()
+            self._store._live().copy_to_huge_pages(self.name, 0)
         self.snapshot().warm()
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@
 #include <limits>
 #include <thread>
 
+#include "index/huge_pages.h"
 #include "io/memory_fs.h"
 #include "segment/damage.h"
 #include "segment/repair.h"
@@ -40,6 +41,44 @@ void expect_same_graph(const GraphView& found, const GraphView& expected, uint32
   EXPECT_TRUE(std::ranges::equal(found.upper_counts, expected.upper_counts));
   EXPECT_TRUE(std::ranges::equal(found.upper_rows, expected.upper_rows));
   expect_same(found.upper, expected.upper, 8);
+}
+
+TEST(VectorSegment, ItsPartInHugePagesLiesOutsideTheMappingAndIsWrittenTheSame) {
+  constexpr uint32_t kRows = 20001;
+  const auto owned = sample::part(kRows);
+  sample::add_neighbour_codes(*owned);
+  File file = write(*owned);
+  const auto mapping = std::make_shared<TestMapping>(file.bytes);
+  const auto open = [&] {
+    const auto segment = open_vector_segment(mapping, file.ref, sample::vector_info(*owned), kToyHasher);
+    return std::shared_ptr<const Part>(segment, &segment->part());
+  };
+  const auto lies_in = [&](const void* column) {
+    const auto* const at = static_cast<const std::byte*>(column);
+    return at >= mapping->bytes().data() && at < mapping->bytes().data() + mapping->bytes().size();
+  };
+  const auto part = open();
+  const auto copy = in_huge_pages(owned->spec, part, 2);
+  ASSERT_NE(copy, part);
+  for (const void* column : std::initializer_list<const void*>{part->codes, part->coarse_codes, part->neighbour_codes,
+                                                               part->graph.level0, copy->vectors, copy->rids}) {
+    EXPECT_TRUE(lies_in(column));
+  }
+  for (const void* column :
+       std::initializer_list<const void*>{copy->codes, copy->coarse_codes, copy->neighbour_codes, copy->graph.level0}) {
+    EXPECT_FALSE(lies_in(column));
+  }
+  MemoryFileSystem fs;
+  const Buffer again = sample::written(
+      fs, "/", [&](Publication& out) { write_vector_segment(out, *copy, sample::vector_info(*owned), kToyHasher); });
+  EXPECT_EQ(again, file.bytes);
+
+  for (const void* column : {static_cast<const void*>(part->codes), static_cast<const void*>(part->graph.level0)}) {
+    auto* const at = const_cast<std::byte*>(static_cast<const std::byte*>(column)) + 1000;
+    *at ^= std::byte{1};
+    EXPECT_EQ(answer_of([&] { in_huge_pages(owned->spec, open(), 2); }), Answer::kDamaged);
+    *at ^= std::byte{1};
+  }
 }
 
 TEST(VectorSegment, GivesBackThePart) {
