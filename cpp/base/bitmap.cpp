@@ -1,7 +1,6 @@
 #include "base/bitmap.h"
 
 #include <algorithm>
-#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -46,16 +45,22 @@ Bitmap Bitmap::of(uint64_t size, std::span<const uint64_t> words) {
 }
 
 Bitmap Bitmap::with(std::span<const uint32_t> rows) const {
-  std::map<size_t, std::shared_ptr<Chunk>> touched;
+  std::vector<std::shared_ptr<Chunk>> changed(chunks_.size());
   for (const uint32_t row : rows) {
     if (row >= size_) throw std::out_of_range("row " + std::to_string(row) + " of " + std::to_string(size_));
     const size_t i = row / kChunkRows;
-    auto& chunk = touched[i];
-    if (!chunk) chunk = chunks_[i] ? std::make_shared<Chunk>(*chunks_[i]) : std::make_shared<Chunk>();
-    chunk->words[row % kChunkRows / 64] |= uint64_t{1} << row % 64;
+    if (!changed[i]) changed[i] = chunks_[i] ? std::make_shared<Chunk>(*chunks_[i]) : std::make_shared<Chunk>();
+    uint64_t& word = changed[i]->words[row % kChunkRows / 64];
+    const uint64_t bit = uint64_t{1} << row % 64;
+    if ((word & bit) == 0) ++changed[i]->count;
+    word |= bit;
   }
   Bitmap result = *this;
-  for (auto& [i, chunk] : touched) result.replace(i, std::move(chunk));
+  for (size_t i = 0; i < changed.size(); ++i) {
+    if (!changed[i]) continue;
+    result.count_ += changed[i]->count - count_in_chunk(i);
+    result.chunks_[i] = std::move(changed[i]);
+  }
   return result;
 }
 
