@@ -30,12 +30,23 @@ uint64_t partition_point(uint64_t count, Before before) {
   return low;
 }
 
-// Looks for ascending keys among `count` ascending values on one way through: fn(i, place) is told the first place
-// whose value is not below key i, until there is none. Each is looked for as far ahead of the one before as it would be
-// if values lay evenly: among numbers without gaps two looks are enough.
+// Looks for ascending keys among `count` ascending values on one way through: fn(i, place) is told where key i is, if
+// it is there. Among few values that is a merge, which leaves the processor no branches to guess.
 template <class Key, class ValueAt, class Fn>
-void find_ascending(std::span<const Key> keys, uint64_t count, ValueAt&& value_at, Fn&& fn) {
-  if (count == 0 || keys.empty()) return;
+void find_among_few(std::span<const Key> keys, uint64_t count, ValueAt&& value_at, Fn&& fn) {
+  uint64_t place = 0;
+  for (size_t i = 0; i < keys.size() && place < count;) {
+    const auto order = value_at(place) <=> keys[i];
+    if (order == 0) fn(i, place);
+    place += order < 0 ? 1 : 0;
+    i += order < 0 ? 0 : 1;
+  }
+}
+
+// Among many, each key is looked for as far ahead of the one before as it would be if values lay evenly: among numbers
+// without gaps two looks are enough.
+template <class Key, class ValueAt, class Fn>
+void find_among_many(std::span<const Key> keys, uint64_t count, ValueAt&& value_at, Fn&& fn) {
   double density = 0;
   if constexpr (std::is_integral_v<Key>) {
     const uint64_t span = static_cast<uint64_t>(value_at(count - 1)) - static_cast<uint64_t>(value_at(0));
@@ -71,8 +82,15 @@ void find_ascending(std::span<const Key> keys, uint64_t count, ValueAt&& value_a
     }
     place = low + partition_point(std::min(high, count) - low, [&](uint64_t at) { return before(low + at); });
     if (place == count) return;
-    fn(i, place);
+    if (value_at(place) == keys[i]) fn(i, place);
   }
+}
+
+template <class Key, class ValueAt, class Fn>
+void find_ascending(std::span<const Key> keys, uint64_t count, ValueAt&& value_at, Fn&& fn) {
+  constexpr uint64_t kFew = 8;  // values for each key
+  if (count == 0 || keys.empty()) return;
+  count <= kFew* keys.size() ? find_among_few(keys, count, value_at, fn) : find_among_many(keys, count, value_at, fn);
 }
 
 class OpenRecords final : public RecordSegment, public MemoryBudget::Tenant {
@@ -154,9 +172,7 @@ class OpenRecords final : public RecordSegment, public MemoryBudget::Tenant {
     std::vector<std::optional<uint32_t>> found(ascending.size());
     find_ascending(
         ascending, rows_, [&](uint64_t row) { return rids_[row]; },
-        [&](size_t i, uint64_t row) {
-          if (rids_[row] == ascending[i]) found[i] = static_cast<uint32_t>(row);
-        });
+        [&](size_t i, uint64_t row) { found[i] = static_cast<uint32_t>(row); });
     file_.require_whole();
     return found;
   }
@@ -308,10 +324,7 @@ class OpenRecords final : public RecordSegment, public MemoryBudget::Tenant {
     std::vector<std::optional<uint32_t>> found(ids.size());
     find_ascending(
         ids, rows_, [&](uint64_t place) { return read<T>(row_of(place)); },
-        [&](size_t i, uint64_t place) {
-          const uint32_t row = row_of(place);
-          if (read<T>(row) == ids[i]) found[i] = row;
-        });
+        [&](size_t i, uint64_t place) { found[i] = row_of(place); });
     file_.require_whole();
     return found;
   }

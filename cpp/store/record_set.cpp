@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "base/ascending.h"
 #include "base/atomic_shared.h"
 #include "store/record_codec.h"
 #include "store/record_head.h"
@@ -18,41 +19,60 @@ uint64_t reserve_block_keys(uint64_t count) {
 
 namespace {
 
-// Finds many: each in the head, and those that are left on one way through each part in the order of the keys. One part
-// at most has the live row, so the largest come first: few are then left.
+uint64_t live_rows(const RecordView::SealedPart& part) { return (*part.segment)->rows() - part.deleted.count(); }
+
+// Calls fn(part, places) for each part, and the head, that some of the refs lie in: `places` are theirs among all.
+template <class Fn>
+void for_each_part(const RecordView& view, std::span<const RecordRef> refs, Fn&& fn) {
+  std::vector<size_t> ends(view.parts.size() + 1);
+  for (const RecordRef ref : refs) {
+    if (ref.found()) ++ends[ref.part];
+  }
+  std::exclusive_scan(ends.begin(), ends.end(), ends.begin(), size_t{0});
+  std::vector<size_t> order(refs.size());
+  for (size_t i = 0; i < refs.size(); ++i) {
+    if (refs[i].found()) order[ends[refs[i].part]++] = i;
+  }
+  size_t begin = 0;
+  for (size_t part = 0; part < ends.size(); begin = ends[part++]) {
+    if (begin < ends[part]) fn(part, std::span(order).subspan(begin, ends[part] - begin));
+  }
+}
+
+// Finds many, in the order of the keys: each in the head, and those that are left on one way through each part. One
+// part at most has the live row, so those with most of them come first, few being left then, and those with none not at
+// all.
 template <class Key, class InHead, class InPart>
 std::vector<RecordRef> find_each(const RecordView& view, std::span<const Key> keys, InHead&& in_head,
                                  InPart&& in_part) {
   std::vector<RecordRef> found(keys.size());
-  std::vector<size_t> left;
-  for (size_t i = 0; i < keys.size(); ++i) {
-    const uint32_t row = view.head ? in_head(keys[i]) : RowIndex::kNone;
-    if (row != RowIndex::kNone) {
-      found[i] = {static_cast<uint32_t>(view.parts.size()), row};
-    } else {
-      left.push_back(i);
+  Ascending<Key> left = ascending(keys);
+  const auto look = [&](auto&& where_is) {  // where_is(i): the i-th of those that are left
+    size_t lost = 0;
+    for (size_t i = 0; i < left.keys.size(); ++i) {
+      const RecordRef where = where_is(i);
+      found[left.places[i]] = where;
+      if (where.found()) continue;
+      left.keys[lost] = left.keys[i];
+      left.places[lost++] = left.places[i];
     }
+    left.keys.resize(lost);
+    left.places.resize(lost);
+  };
+  if (view.head_rows > view.head_deleted.count()) {
+    look([&](size_t i) {
+      const uint32_t row = in_head(left.keys[i]);
+      return row == RowIndex::kNone ? RecordRef{} : RecordRef{static_cast<uint32_t>(view.parts.size()), row};
+    });
   }
-  std::ranges::sort(left, {}, [&](size_t i) { return keys[i]; });
   std::vector<uint32_t> parts(view.parts.size());
   std::iota(parts.begin(), parts.end(), 0U);
-  std::ranges::sort(parts, std::ranges::greater{}, [&](uint32_t part) { return (*view.parts[part].segment)->rows(); });
-  std::vector<Key> ascending;
+  std::ranges::sort(parts, std::ranges::greater{}, [&](uint32_t part) { return live_rows(view.parts[part]); });
   for (const uint32_t part : parts) {
-    if (left.empty()) break;
-    ascending.clear();
-    for (const size_t i : left) ascending.push_back(keys[i]);
-    const auto rows = in_part(**view.parts[part].segment, ascending);
+    if (left.keys.empty() || live_rows(view.parts[part]) == 0) break;
+    const auto rows = in_part(**view.parts[part].segment, left.keys);
     const Bitmap& deleted = view.parts[part].deleted;
-    size_t kept = 0;
-    for (size_t at = 0; at < left.size(); ++at) {
-      if (rows[at] && !deleted.test(*rows[at])) {
-        found[left[at]] = {part, *rows[at]};
-      } else {
-        left[kept++] = left[at];
-      }
-    }
-    left.resize(kept);
+    look([&](size_t i) { return rows[i] && !deleted.test(*rows[i]) ? RecordRef{part, *rows[i]} : RecordRef{}; });
   }
   return found;
 }
@@ -153,24 +173,17 @@ std::vector<RecordFields> RecordView::fields_of(std::span<const RecordRef> all) 
   std::vector<RecordFields> fields(all.size());
   std::vector<RecordFields> found;
   std::vector<uint32_t> rows;
-  std::vector<size_t> places;
-  for (uint32_t part = 0; part <= parts.size(); ++part) {
-    rows.clear();
-    places.clear();
-    for (size_t i = 0; i < all.size(); ++i) {
-      if (all[i].part != part) continue;
-      rows.push_back(all[i].row);
-      places.push_back(i);
-    }
-    if (rows.empty()) continue;
+  for_each_part(*this, all, [&](size_t part, std::span<const size_t> places) {
     if (part == parts.size()) {
       for (const size_t i : places) fields[i] = head->fields_at(all[i].row);
-      continue;
+      return;
     }
+    rows.clear();
+    for (const size_t i : places) rows.push_back(all[i].row);
     found.resize(rows.size());
     (*parts[part].segment)->read_fields(rows, found.data());
     for (size_t at = 0; at < places.size(); ++at) fields[places[at]] = found[at];
-  }
+  });
   return fields;
 }
 
@@ -215,23 +228,21 @@ namespace {
 
 uint64_t count_live(const RecordView& view) {
   uint64_t live = view.head_rows - view.head_deleted.count();
-  for (const RecordView::SealedPart& part : view.parts) live += (*part.segment)->rows() - part.deleted.count();
+  for (const RecordView::SealedPart& part : view.parts) live += live_rows(part);
   return live;
 }
 
 // Marks live rows dead in `view`; returns how many there were.
 size_t mark_dead(RecordView& view, std::span<const RecordRef> rows) {
-  std::vector<std::vector<uint32_t>> dead(view.parts.size() + 1);
   size_t count = 0;
-  for (const RecordRef where : rows) {
-    if (!where.found()) continue;
-    dead[where.part].push_back(where.row);
-    ++count;
-  }
-  for (size_t i = 0; i < view.parts.size(); ++i) {
-    if (!dead[i].empty()) view.parts[i].deleted = view.parts[i].deleted.with(dead[i]);
-  }
-  if (!dead.back().empty()) view.head_deleted = view.head_deleted.with(dead.back());
+  std::vector<uint32_t> dead;
+  for_each_part(view, rows, [&](size_t part, std::span<const size_t> places) {
+    dead.clear();
+    for (const size_t i : places) dead.push_back(rows[i].row);
+    Bitmap& deleted = part == view.parts.size() ? view.head_deleted : view.parts[part].deleted;
+    deleted = deleted.with(dead);
+    count += dead.size();
+  });
   return count;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "base/ascending.h"
 #include "base/error.h"
 #include "segment/format.h"
 #include "store/generation.h"
@@ -24,8 +25,7 @@ size_t count_given(const WriteOp& op) {
 
 template <class T>
 void refuse_repeated(std::span<const T> ids) {
-  std::vector<T> sorted(ids.begin(), ids.end());
-  std::ranges::sort(sorted);
+  const std::vector<T> sorted = ascending(ids).keys;
   const auto twice = std::ranges::adjacent_find(sorted);
   if (twice == sorted.end()) return;
   throw DuplicateIdError("id " + name_of(*twice) + " occurs twice in one write; an id is written once");

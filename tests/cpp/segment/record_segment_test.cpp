@@ -65,8 +65,12 @@ void expect_all_found(const RecordSegment& segment) {
   expect_found(segment, ints, [](std::span<const int64_t> some) { return Ids{IdKind::kInt, some, {}}; });
   expect_found(segment, texts, [](std::span<const std::string_view> some) { return Ids{IdKind::kString, {}, some}; });
   std::ranges::sort(rids);
-  const auto found = segment.find_all_rids(rids);
-  for (size_t i = 0; i < rids.size(); ++i) EXPECT_EQ(found.at(i), segment.find_rid(rids[i]));
+  for (const size_t step : {1, 27}) {
+    std::vector<uint64_t> some;
+    for (size_t i = 0; i < rids.size(); i += step) some.push_back(rids[i]);
+    const auto found = segment.find_all_rids(some);
+    for (size_t i = 0; i < some.size(); ++i) EXPECT_EQ(found.at(i), segment.find_rid(some[i]));
+  }
 }
 
 // Every answer that the segment can give.

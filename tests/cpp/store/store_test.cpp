@@ -248,6 +248,43 @@ TEST_F(StoreTest, WhereRecordsWereIsOfUseUntilTheyMove) {
   EXPECT_EQ(rows_in(*store).at(20), batch_of(8, 20, 1).at(20));
 }
 
+// Together as one by one: in segments of which none, some and all rows live, in the head, and nowhere.
+TEST_F(StoreTest, ManyIdsAreFoundWhereverTheyAre) {
+  upsert(*store, batch_of(1, 0, 400));
+  store->seal();
+  upsert(*store, batch_of(2, 100, 60));
+  store->seal();
+  upsert(*store, batch_of(3, 90, 80));
+  store->seal();
+  upsert(*store, batch_of(4, 395, 10));
+  write(*store, {Op::erase({0, 101, 399})});
+  const RecordView& records = *docs->snapshot()->records;
+  ASSERT_EQ(records.parts.size(), 3u);
+  ASSERT_EQ(records.parts[1].deleted.count(), 60u);
+  Random random(5);
+  for (const size_t count : {1, 3, 30, 600}) {
+    std::vector<int64_t> ids;
+    for (size_t i = 0; i < count; ++i) ids.push_back(static_cast<int64_t>(random.uniform(420)) - 5);
+    const std::vector<RecordRef> found = records.find_all({IdKind::kInt, ids, {}});
+    const std::vector<RecordFields> fields = records.fields_of(found);
+    std::vector<uint64_t> rids;
+    for (size_t i = 0; i < count; ++i) {
+      const RecordRef alone = records.find(ids[i]);
+      EXPECT_EQ(found[i].part, alone.part);
+      EXPECT_EQ(found[i].row, alone.row);
+      EXPECT_EQ(fields[i].rid, alone.found() ? records.fields_at(alone).rid : 0);
+      EXPECT_EQ(fields[i].version, alone.found() ? records.fields_at(alone).version : 0);
+      rids.push_back(fields[i].rid);
+    }
+    const std::vector<RecordRef> by_rid = records.find_all_rids(rids);
+    for (size_t i = 0; i < count; ++i) {
+      const RecordRef alone = records.find_rid(rids[i]);
+      EXPECT_EQ(by_rid[i].part, alone.part);
+      EXPECT_EQ(by_rid[i].row, alone.row);
+    }
+  }
+}
+
 TEST_F(StoreTest, OperationsOfATransactionSeeEachOther) {
   store->create_collection("more", toy_spec());
   upsert(*store, batch_of(1, 0, 3));
