@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <stdexcept>
 
+#include "base/ascending.h"
 #include "base/error.h"
 #include "bindings/bindings.h"
 #include "bindings/block.h"
@@ -244,36 +244,30 @@ py::tuple vectors_at(const PythonSnapshot& self, const Refs& refs) {
   return py::make_tuple(std::move(vectors), std::move(present));
 }
 
-py::list blocks_at(const PythonSnapshot& self, const Refs& refs) {
-  struct Needed {
-    BlockRef ref;
-    std::vector<uint32_t> rows;
-    std::vector<int64_t> positions;
-  };
+py::tuple blocks_at(const PythonSnapshot& self, const Refs& refs) {
   const RecordView& records = *self.snapshot->records;
-  const std::vector<RecordRef> all = from_refs(records, refs);
-  std::vector<Needed> needed;
+  const auto n = static_cast<py::ssize_t>(refs.size());
+  py::array_t<int64_t> which(n), rows(n);
+  int64_t* const which_block = which.mutable_data();
+  int64_t* const row_in_block = rows.mutable_data();
+  std::vector<BlockRef> needed;
   {
     const py::gil_scoped_release released;
-    std::vector<size_t> order(all.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::ranges::sort(order, {}, [&](size_t i) { return std::pair(all[i].part, all[i].row); });
+    const Ascending<uint64_t> sorted = ascending(span_of(refs));
     RecordRef first;  // row of the last of `needed`
-    for (const size_t i : order) {
-      const RecordRef where = all[i];
-      if (needed.empty() || where.part != first.part || where.row - first.row >= needed.back().ref.block_rows) {
-        needed.push_back({records.unchecked_at(where), {}, {}});
-        first = {where.part, where.row - needed.back().ref.row};
+    for (size_t i = 0; i < sorted.keys.size(); ++i) {
+      const RecordRef where = from_ref(records, sorted.keys[i]);
+      if (needed.empty() || where.part != first.part || where.row - first.row >= needed.back().block_rows) {
+        needed.push_back(records.unchecked_at(where));
+        first = {where.part, where.row - needed.back().row};
       }
-      needed.back().rows.push_back(where.row - first.row);
-      needed.back().positions.push_back(static_cast<int64_t>(i));
+      which_block[sorted.places[i]] = static_cast<int64_t>(needed.size()) - 1;
+      row_in_block[sorted.places[i]] = where.row - first.row;
     }
   }
   py::list blocks;
-  for (Needed& one : needed) {
-    blocks.append(py::make_tuple(Block{std::move(one.ref)}, to_array(one.rows), to_array(one.positions)));
-  }
-  return blocks;
+  for (BlockRef& block : needed) blocks.append(Block{std::move(block)});
+  return py::make_tuple(std::move(blocks), std::move(which), std::move(rows));
 }
 
 void warm(const PythonSnapshot& self) {
@@ -351,7 +345,8 @@ A *ref* (uint64) names a record of this snapshot, and of no other; NO_REF stands
       .def("vectors_at", &vectors_at, "refs"_a,
            "(n, dim) float32 or packed uint8, zero where the record has none, and which ones have one.")
       .def("blocks_at", &blocks_at, "refs"_a,
-           "Each block that is needed, once: (block, rows in it, positions in `refs`). Not checked by the codec.")
+           "(the blocks that are needed, each once; of each ref, which of them, and its row in it). Not checked by the "
+           "codec.")
       .def("warm", [](const PythonSnapshot& self) { warm(self); });
   bind_filter(m, snapshot);
   bind_collection(m);

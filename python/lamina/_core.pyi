@@ -268,8 +268,10 @@ class Snapshot:
         """Refs of the live records that are owed a vector, and of those whose vector was made from another basis."""
     def vectors_at(self, refs: NDArray[np.uint64]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """(n, dim) float32 (or packed uint8), zero where the record has none, and which ones have one."""
-    def blocks_at(self, refs: NDArray[np.uint64]) -> list[tuple[Block, NDArray[np.uint32], NDArray[np.int64]]]:
-        """Each block that is needed once: (block, rows in it, positions in `refs`). Not checked by the codec."""
+    def blocks_at(self, refs: NDArray[np.uint64]) -> tuple[list[Block], NDArray[np.int64], NDArray[np.int64]]:
+        """The blocks that are needed, each once; of each ref, which of them, and its row in it.
+
+        Not checked by the codec."""
     def warm(self) -> None:
         """Verifies and faults in what a search touches."""
     def parts(self) -> list[tuple[int, int, bool]]:

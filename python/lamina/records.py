@@ -22,7 +22,8 @@ __all__ = ["BlockCache", "Record", "Records"]
 
 FIELDS = ("vectors", "metadata", "content")
 COLUMN = "metadata."  # before the name of one
-Place = tuple["_core.Block", NDArray[np.uint32], NDArray[np.int64]]  # a block, rows in it, and where they are to go
+# Of some records: the blocks that they are in, which of these each is in, and its row there.
+Places = tuple[list["_core.Block"], NDArray[np.int64], NDArray[np.int64]]
 NONE = pa.nulls(0, pa.large_string())  # kept for a block without content
 ALONE = 4096  # rows of a block that cost as much to look at, with others, as to take some of it by itself
 
@@ -200,34 +201,38 @@ def content_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockC
 
 
 def metadata_in(
-    found: Sequence[Place], cache: BlockCache, names: Sequence[str] | None = None, blank: Sequence[str] = ()
+    found: Places, cache: BlockCache, names: Sequence[str] | None = None, blank: Sequence[str] = ()
 ) -> pa.RecordBatch:
     """`metadata_at` of what `blocks_at` has found; columns of `blank` hold nothing but null."""
-    if not found:
+    blocks, which, rows = found
+    if not blocks:
         return columns.no_columns(0)
-    blocks, rows, positions = (list(parts) for parts in zip(*found, strict=True))
-    batches = []
-    for at, batch in enumerate(cache.metadata(blocks, names)):
-        if batch.num_rows > ALONE + 8 * len(rows[at]):
+    batches = list(cache.metadata(blocks, names))
+    for at, batch in enumerate(batches):
+        if batch.num_rows > ALONE and batch.num_rows > ALONE + 8 * len(here := np.flatnonzero(which == at)):
             batch = batch if names is None else columns.select(batch, names)
-            batch, rows[at] = columns.take(batch, pa.array(rows[at])), np.arange(len(rows[at]))
-        batches.append(batch)
+            batches[at] = columns.take(batch, pa.array(rows[here]))
+            rows = rows.copy()
+            rows[here] = np.arange(len(here))
     sizes = [batch.num_rows for batch in batches]
-    before = np.repeat(np.cumsum(sizes) - sizes, [len(part) for part in rows])  # of each row, those of earlier batches
-    return columns.pick(batches, _in_order(positions, before + np.concatenate(rows)), names, blank)
+    return columns.pick(batches, (np.cumsum(sizes) - sizes)[which] + rows, names, blank)
 
 
-def content_in(found: Sequence[Place], cache: BlockCache) -> pa.Array:
+def content_in(found: Places, cache: BlockCache) -> pa.Array:
     """`content_at` of what `blocks_at` has found."""
-    blocks = list(cache.content([block for block, _, _ in found]))
-    if all(block is None for block in blocks):
-        return pa.nulls(sum(len(rows) for _, rows, _ in found), pa.large_string())
+    blocks, which, rows = found
+    held = list(cache.content(blocks))
+    if all(texts is None for texts in held):
+        return pa.nulls(len(rows), pa.large_string())
+    order = np.argsort(which, kind="stable")
+    wanted = np.split(rows[order], np.cumsum(np.bincount(which))[:-1])
     parts = [
-        pa.nulls(len(rows), pa.large_string()) if block is None else block.take(pa.array(rows))
-        for block, (_, rows, _) in zip(blocks, found, strict=True)
+        pa.nulls(len(some), pa.large_string()) if texts is None else texts.take(pa.array(some))
+        for texts, some in zip(held, wanted, strict=True)
     ]
-    taken = np.arange(sum(map(len, parts)))
-    return pa.concat_arrays(parts).take(pa.array(_in_order([positions for _, _, positions in found], taken)))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return pa.concat_arrays(parts).take(pa.array(place))
 
 
 def lists_of(vectors: NDArray[Any], has_vector: NDArray[np.bool_]) -> pa.Array:
@@ -254,10 +259,3 @@ def projection(fields: Iterable[str], schema: pa.Schema) -> list[str] | None:
         if name not in schema.names:
             raise ValueError(f"include={COLUMN + name!r}: {unknown('metadata column', name, schema.names)}")
     return named
-
-
-def _in_order(positions: Sequence[NDArray[np.int64]], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows, each at its position."""
-    ordered = np.empty_like(rows)
-    ordered[np.concatenate(positions)] = rows
-    return ordered
