@@ -11,6 +11,7 @@ void bind_index(pybind11::module_& m);
 void bind_write_op(pybind11::module_& m);
 void bind_snapshot(pybind11::module_& m);
 void bind_store(pybind11::module_& m);
+void bind_take(pybind11::module_& m);
 #ifdef LAMINA_TESTING
 void bind_testing(pybind11::module_& m);
 #endif

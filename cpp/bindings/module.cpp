@@ -10,6 +10,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   lamina::bind_snapshot(m);
   lamina::bind_write_op(m);
   lamina::bind_store(m);
+  lamina::bind_take(m);
 #ifdef LAMINA_TESTING
   lamina::bind_testing(m);
 #endif

@@ -16,6 +16,12 @@ Found = tuple[Any, ...]
 def build_info() -> dict[str, Any]:
     """compiler, build_type, isa (the one in use), isas (those this CPU can run), testing, version."""
 
+def take(arrays: Sequence[Any], which: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Any, Any]:
+    """Row rows[i] of arrays[which[i]], for each i: capsules of schema and array, as `__arrow_c_array__` returns them.
+
+    Arrays and batches of one type, which Arrow would join first; each value is read once, and nothing beside them.
+    TypeError for several types, IndexError for a row that is not there, ValueError for a type that cannot be taken."""
+
 class Codec(Protocol):
     """What Store.open is given. Called with the GIL; the views are valid during the call only."""
 

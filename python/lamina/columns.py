@@ -8,7 +8,6 @@ that is absent and a key that is None are the same.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 from collections.abc import Container, Mapping, Sequence
@@ -19,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lamina import limits
+from lamina import _core, limits
 from lamina.arguments import text
 
 EXACT_IN_DOUBLE = 1 << 53
@@ -189,7 +188,7 @@ def take(batch: pa.RecordBatch, rows: pa.Array) -> pa.RecordBatch:
     return batch.take(rows) if batch.num_columns else no_columns(len(rows))
 
 
-def select(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+def select(batch: pa.RecordBatch, names: Container[str]) -> pa.RecordBatch:
     """These columns of a batch, as far as it has them."""
     found = [name for name in batch.schema.names if name in names]
     return batch.select(found) if found else no_columns(batch.num_rows)
@@ -197,34 +196,25 @@ def select(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
 
 def pick(
     batches: Sequence[pa.RecordBatch],
+    which: NDArray[np.int64],
     rows: NDArray[np.int64],
     names: Container[str] | None = None,
-    blank: Container[str] = (),
 ) -> pa.RecordBatch:
-    """These rows of all batches, which are counted through, in the schema that holds them all.
-
-    Of these columns alone, if there are names; columns of `blank` keep their places, and hold nothing but null.
-    """
-    try:
-        table = pa.Table.from_batches(batches)
-    except pa.ArrowInvalid:  # of several schemas
-        table = _joined(batches, names)
-    wanted = [name for name in table.column_names if names is None or name in names]
-    taken = table.select([name for name in wanted if name not in blank]).take(pa.array(rows))
-    empty = pa.nulls(len(rows))
-    made = {name: empty if name in blank else _whole(taken.column(name)) for name in wanted}
-    return _batch(made, len(rows))
-
-
-def _joined(batches: Sequence[pa.RecordBatch], names: Container[str] | None) -> pa.Table:
-    """Batches of several schemas as a table in the schema that holds them all, or at least these columns of them."""
-    with contextlib.suppress(pa.ArrowException):  # a column of several types
-        table = pa.concat_tables([pa.Table.from_batches([batch]) for batch in batches], promote_options="default")
-        if not any(map(pa.types.is_nested, table.schema.types)):  # Arrow may leave a struct with too short a child
-            return table
+    """Row rows[i] of batches[which[i]], for each i, in the schema that holds all batches, or at least these columns."""
+    if names is not None:
+        batches = [select(batch, names) for batch in batches]
     schema = functools.reduce(merge_schemas, (batch.schema for batch in batches))
-    schema = pa.schema([field for field in schema if names is None or field.name in names])
-    return pa.Table.from_batches([conform(batch, schema) for batch in batches])
+    return pa.record_batch(Taken([conform(batch, schema) for batch in batches], which, rows))
+
+
+class Taken:
+    """Row rows[i] of arrays[which[i]], for each i, of arrays or batches of one type: for Arrow to import, once."""
+
+    def __init__(self, arrays: Sequence[Any], which: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        self._capsules = _core.take(arrays, which, rows)
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        return self._capsules
 
 
 def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:

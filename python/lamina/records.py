@@ -25,7 +25,7 @@ COLUMN = "metadata."  # before the name of one
 # Of some records: the blocks that they are in, which of these each is in, and its row there.
 Places = tuple[list["_core.Block"], NDArray[np.int64], NDArray[np.int64]]
 NONE = pa.nulls(0, pa.large_string())  # kept for a block without content
-ALONE = 4096  # rows of a block that cost as much to look at, with others, as to take some of it by itself
+NULL = pa.nulls(1, pa.large_string())  # what each record of such a block has
 
 
 class Record(NamedTuple):
@@ -200,39 +200,21 @@ def content_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockC
     return content_in(snapshot.blocks_at(refs), cache)
 
 
-def metadata_in(
-    found: Places, cache: BlockCache, names: Sequence[str] | None = None, blank: Sequence[str] = ()
-) -> pa.RecordBatch:
-    """`metadata_at` of what `blocks_at` has found; columns of `blank` hold nothing but null."""
+def metadata_in(found: Places, cache: BlockCache, names: Sequence[str] | None = None) -> pa.RecordBatch:
+    """`metadata_at` of what `blocks_at` has found."""
     blocks, which, rows = found
-    if not blocks:
-        return columns.no_columns(0)
-    batches = list(cache.metadata(blocks, names))
-    for at, batch in enumerate(batches):
-        if batch.num_rows > ALONE and batch.num_rows > ALONE + 8 * len(here := np.flatnonzero(which == at)):
-            batch = batch if names is None else columns.select(batch, names)
-            batches[at] = columns.take(batch, pa.array(rows[here]))
-            rows = rows.copy()
-            rows[here] = np.arange(len(here))
-    sizes = [batch.num_rows for batch in batches]
-    return columns.pick(batches, (np.cumsum(sizes) - sizes)[which] + rows, names, blank)
+    return columns.pick(list(cache.metadata(blocks, names)), which, rows, names) if blocks else columns.no_columns(0)
 
 
 def content_in(found: Places, cache: BlockCache) -> pa.Array:
     """`content_at` of what `blocks_at` has found."""
     blocks, which, rows = found
     held = list(cache.content(blocks))
-    if all(texts is None for texts in held):
+    there = np.array([texts is not None for texts in held], np.bool_)
+    if not there.any():
         return pa.nulls(len(rows), pa.large_string())
-    order = np.argsort(which, kind="stable")
-    wanted = np.split(rows[order], np.cumsum(np.bincount(which))[:-1])
-    parts = [
-        pa.nulls(len(some), pa.large_string()) if texts is None else texts.take(pa.array(some))
-        for texts, some in zip(held, wanted, strict=True)
-    ]
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return pa.concat_arrays(parts).take(pa.array(place))
+    held = [NULL if texts is None else texts for texts in held]
+    return pa.array(columns.Taken(held, which, np.where(there[which], rows, 0)))
 
 
 def lists_of(vectors: NDArray[Any], has_vector: NDArray[np.bool_]) -> pa.Array:

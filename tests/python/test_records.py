@@ -90,11 +90,12 @@ def test_rows_are_picked_from_batches_of_several_schemas() -> None:
     for parts in (flat, [*flat, doubles], nested, [*flat, *nested]):
         batches = [columns.from_metadata(part, len(part)).slice(1) for part in parts]
         expected = [row for batch in batches for row in columns.rows_of(batch)]
-        order = np.arange(len(expected))[::-1].copy()
-        picked = columns.pick(batches, order)
+        which = np.repeat(np.arange(len(batches)), [batch.num_rows for batch in batches])[::-1].copy()
+        rows = np.concatenate([np.arange(batch.num_rows) for batch in batches])[::-1].copy()
+        picked = columns.pick(batches, which, rows)
         picked.validate(full=True)
         assert columns.rows_of(picked) == expected[::-1]
-        assert columns.rows_of(columns.pick(batches, order, ["n"])) == [
+        assert columns.rows_of(columns.pick(batches, which, rows, ["n"])) == [
             {name: value for name, value in row.items() if name == "n"} for row in expected[::-1]
         ]
 
