@@ -209,17 +209,12 @@ class Collection(Reader, Writer[WriteResult]):
     def warm(self, pages: str = "mapped") -> None:
         """Verifies what a search touches, and brings it into memory: under a budget (`memory=`) that of the system.
 
-        Args:
-            pages: "mapped" leaves it in the files' pages, which all processes share. "huge" also copies the codes and
-                links that graphs are walked on to memory of this process, in huge pages: see `Index.warm`. Snapshots
-                taken from then on search the copies, in stores opened read-only too. What is sealed or merged later is
-                mapped again, and so may all of it be after a `reload()` that moved: call it again then.
-
-        Raises CorruptionError, ValueError for other pages, and for "huge" in a store opened with `memory=`, which
-        bounds what is kept.
+        "huge" also copies what walks touch to huge pages of this process, as `Index.warm` does: for snapshots from
+        then on. Call it again after merges, and after a `reload()` that moved. CorruptionError; ValueError for other
+        pages, and for "huge" under a budget.
         """
         if in_huge_pages(pages):
-            self._take()
+            self._take()  # it refuses if this is closed
             self._store._live().copy_to_huge_pages(self.name, 0)
         self.snapshot().warm()
 
