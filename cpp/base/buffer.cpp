@@ -23,7 +23,8 @@ unsigned rows_shift(size_t stride, size_t chunk_bytes) {
 
 AlignedBuffer::AlignedBuffer(size_t size, Pages pages) : size_(size) {
   if (size == 0) return;
-  const size_t alignment = pages == Pages::kHuge ? kHugePage : kLine;
+  const bool huge = pages == Pages::kHuge && size >= kHugePage;
+  const size_t alignment = huge ? kHugePage : kLine;
   if (size > std::numeric_limits<size_t>::max() - 2 * alignment) throw std::bad_alloc();
   const size_t padded = (size + alignment - 1) / alignment * alignment;
   // Pages that calloc has new from the system are zeros already, and take no memory until they are touched: so that
@@ -34,7 +35,7 @@ AlignedBuffer::AlignedBuffer(size_t size, Pages pages) : size_(size) {
   data_.reset(reinterpret_cast<std::byte*>(begin));
   std::memcpy(data_.get() - sizeof allocated, &allocated, sizeof allocated);
 #ifdef MADV_HUGEPAGE
-  if (pages == Pages::kHuge) madvise(data_.get(), padded, MADV_HUGEPAGE);  // a hint: its failure changes nothing
+  if (huge) madvise(data_.get(), padded, MADV_HUGEPAGE);  // a hint: its failure changes nothing
 #endif
 }
 

@@ -15,7 +15,7 @@ namespace lamina {
 // A zeroed block that starts on a 64-byte boundary and is padded with zeros to a multiple of 64 bytes.
 class AlignedBuffer {
  public:
-  enum class Pages { kNormal, kHuge };  // kHuge: 2 MiB alignment, and asks for huge pages where the system has them
+  enum class Pages { kNormal, kHuge };  // kHuge: in huge pages, where it fills one and the system has them
 
   AlignedBuffer() = default;
   explicit AlignedBuffer(size_t size, Pages pages = Pages::kNormal);  // std::bad_alloc when there is no memory

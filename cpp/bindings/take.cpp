@@ -54,7 +54,7 @@ py::tuple take_rows(const py::sequence& arrays, const Int64Array& which, const I
   if (which.size() != rows.size()) throw std::invalid_argument("as many arrays as rows");
   std::vector<py::tuple> exported;  // keeps them
   std::vector<const ArrowArray*> from;
-  for (const py::handle array : arrays) {
+  for (const py::object array : arrays) {
     exported.emplace_back(array.attr("__arrow_c_array__")());
     from.push_back(contents<ArrowArray>(exported.back()[1], kArrayCapsule));
   }

@@ -62,7 +62,8 @@ class NeighbourQuery {
   void prepare(const VectorSpec& spec, const I8Params& params, const I8Query& fine, const float* query);
 
   // About the keys that I8Query has for the neighbours of a row, from what is beside it and from the row's own key.
-  // `keys` has room for whole blocks. `next` is what will be asked about next, or anything.
+  // `keys` has room for whole blocks. `next` is what will be asked about next, or any
+  // other memory.
   void keys(const std::byte* codes, size_t neighbours, uint32_t key_of_row, const std::byte* next,
             uint32_t* keys) const;
 

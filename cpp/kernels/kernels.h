@@ -17,8 +17,8 @@
 // 4g .. 4g + 3 of vector i in its low half (element 4g in bit 0) and those of vector 16 + i in its high half. `table`
 // has for each group what each of the 16 values of a half byte adds: out[i] of sum_lookups_x32 is the sum of
 // table[16g + (half byte of vector i in group g)] over all g. `groups` is a multiple of 4; `table` and `codes` have 16
-// bytes for each and need no alignment. Meanwhile as many bytes at `next` are asked for; any address will do. REQUIRES:
-// no sum is above 65535. Exact.
+// bytes for each and need no alignment. Meanwhile as many bytes at `next` are asked for; any address but
+// null will do. REQUIRES: no sum is above 65535. Exact.
 #pragma once
 
 #include <cstddef>

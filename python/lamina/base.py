@@ -77,10 +77,13 @@ class Base:
         else:
             self._over.update(dict.fromkeys(listed(write.ids)))
 
-    def rows(self, ids: Ids) -> Rows:
-        """The records of these ids. NotFoundError names the first that is not there."""
+    def rows(self, ids: Ids, blank: Sequence[str] = ()) -> Rows:
+        """The records of these ids; columns of `blank` need not be read, and then hold nothing but null.
+
+        NotFoundError names the first that is not there.
+        """
         if not self._over and not self._cleared:
-            return self._stored(ids)
+            return self._stored(ids, blank)
         wanted = listed(ids)
         below = [at for at, id in enumerate(wanted) if id not in self._over]
         if self._cleared and below:
@@ -121,7 +124,7 @@ class Base:
                     raise self._absent(id)
                 yield at, where
 
-    def _stored(self, ids: Ids) -> Rows:
+    def _stored(self, ids: Ids, blank: Sequence[str] = ()) -> Rows:
         from lamina import records
 
         refs = np.full(len(ids), _core.NO_REF, np.uint64) if not len(self.snapshot) else self.snapshot.find(ids)
@@ -129,7 +132,8 @@ class Base:
         if absent.any():
             raise self._absent(listed(ids)[int(absent.argmax())])
         found, cache = self.snapshot.blocks_at(refs), self._shared.cache
-        return Rows(records.metadata_in(found, cache), records.content_in(found, cache), (self.snapshot, refs))
+        metadata = records.metadata_in(found, cache, blank=blank)
+        return Rows(metadata, records.content_in(found, cache), (self.snapshot, refs))
 
     def _absent(self, id: object) -> NotFoundError:
         return NotFoundError(f"no record {id!r} in {self._name!r} to update: upsert adds what is not there")

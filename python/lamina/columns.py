@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from lamina import _core, limits
 from lamina.arguments import text
 
+WIDENED = 4096  # rows of a block that are brought to another schema as they are; of a longer one those wanted alone
 EXACT_IN_DOUBLE = 1 << 53
 MOST_NESTED = 32  # levels of one value; Arrow refuses to read its own schemas from 64 on
 # What is marked of a column of a collection's schema.
@@ -199,12 +200,31 @@ def pick(
     which: NDArray[np.int64],
     rows: NDArray[np.int64],
     names: Container[str] | None = None,
+    blank: Container[str] = (),
 ) -> pa.RecordBatch:
-    """Row rows[i] of batches[which[i]], for each i, in the schema that holds all batches, or at least these columns."""
+    """Row rows[i] of batches[which[i]], for each i, in the schema that holds all batches, or at least these columns.
+
+    Columns of `blank` keep their places, and hold nothing but null.
+    """
     if names is not None:
         batches = [select(batch, names) for batch in batches]
+    batches = [_blanked(batch, blank) for batch in batches]
     schema = functools.reduce(merge_schemas, (batch.schema for batch in batches))
+    for at, batch in enumerate(batches):
+        if batch.num_rows > WIDENED and not batch.schema.equals(schema):
+            here = np.flatnonzero(which == at)
+            batches[at] = pa.record_batch(Taken([batch], np.zeros(len(here), np.int64), rows[here]))
+            rows = rows.copy()
+            rows[here] = np.arange(len(here))
     return pa.record_batch(Taken([conform(batch, schema) for batch in batches], which, rows))
+
+
+def _blanked(batch: pa.RecordBatch, blank: Container[str]) -> pa.RecordBatch:
+    """The batch with nothing but null in these columns."""
+    for at, name in enumerate(batch.schema.names):
+        if name in blank:
+            batch = batch.set_column(at, name, pa.nulls(batch.num_rows))
+    return batch
 
 
 class Taken:

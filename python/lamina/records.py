@@ -200,10 +200,14 @@ def content_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockC
     return content_in(snapshot.blocks_at(refs), cache)
 
 
-def metadata_in(found: Places, cache: BlockCache, names: Sequence[str] | None = None) -> pa.RecordBatch:
-    """`metadata_at` of what `blocks_at` has found."""
+def metadata_in(
+    found: Places, cache: BlockCache, names: Sequence[str] | None = None, blank: Sequence[str] = ()
+) -> pa.RecordBatch:
+    """`metadata_at` of what `blocks_at` has found; columns of `blank` hold nothing but null."""
     blocks, which, rows = found
-    return columns.pick(list(cache.metadata(blocks, names)), which, rows, names) if blocks else columns.no_columns(0)
+    if not blocks:
+        return columns.no_columns(0)
+    return columns.pick(list(cache.metadata(blocks, names)), which, rows, names, blank)
 
 
 def content_in(found: Places, cache: BlockCache) -> pa.Array:

@@ -160,7 +160,8 @@ class Update:
 
     def merged(self, base: Base) -> Put:
         """The whole records that come of it. NotFoundError, and what the embedder raises."""
-        rows = base.rows(self.ids)
+        replaced = [] if self.metadata is None else self.metadata.schema.names
+        rows = base.rows(self.ids, [name for name in replaced if name not in self.partly])
         metadata = rows.metadata
         if self.metadata is not None:
             metadata = _merge(metadata, self.metadata, self.partly)

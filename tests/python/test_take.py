@@ -115,3 +115,26 @@ def test_what_cannot_be_taken_is_refused() -> None:
     for strange in (pa.array(["a"]).dictionary_encode(), pa.array(["a"], pa.string_view())):
         with pytest.raises(ValueError, match="cannot be taken"):
             taken([strange], [(0, 0)])
+
+
+def test_columns_that_are_not_needed_are_not_taken() -> None:
+    batches = [columns.from_metadata({"a": [1, 2], "b": ["x", "y"]}, 2), columns.from_metadata({"b": [1.5]}, 1)]
+    picked = columns.pick(batches, np.array([1, 0]), np.array([0, 1]), blank=["b", "c"])  # b is of two types
+    assert picked.schema.names == ["a", "b"]
+    assert columns.rows_of(picked) == [{}, {"a": 2}]
+
+
+def test_of_a_long_block_of_another_schema_no_more_is_widened_than_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = columns.WIDENED + 1
+    batches = [
+        columns.from_metadata({"a": list(range(rows))}, rows),
+        columns.from_metadata({"a": [0.5], "b": ["x"]}, 1),
+    ]
+    widened = []
+    conform = columns.conform
+    monkeypatch.setattr(columns, "conform", lambda batch, schema: widened.append(len(batch)) or conform(batch, schema))
+    which, wanted = np.array([0, 1, 0, 0]), np.array([rows - 1, 0, 7, rows - 1])
+    picked = columns.pick(batches, which, wanted)
+    assert columns.rows_of(picked) == [{"a": float(rows - 1)}, {"a": 0.5, "b": "x"}, {"a": 7.0}, {"a": float(rows - 1)}]
+    assert widened == [3, 1]
+    assert wanted.tolist() == [rows - 1, 0, 7, rows - 1]

@@ -83,7 +83,7 @@ class Query {
   }
   std::vector<uint32_t> keys(const std::vector<std::byte>& bytes, size_t n, uint32_t key_of_row) const {
     std::vector<uint32_t> keys((n + kNeighbourBlock - 1) / kNeighbourBlock * kNeighbourBlock);
-    about_.keys(bytes.data(), n, key_of_row, nullptr, keys.data());
+    about_.keys(bytes.data(), n, key_of_row, bytes.data(), keys.data());
     keys.resize(n);
     return keys;
   }
@@ -312,7 +312,8 @@ TEST(NeighbourQuery, ServesAnotherSpecAfterwards) {
     const Query fresh(rows, x.data());
     query.prepare(spec, rows.params, fresh.fine, x.data());
     std::vector<uint32_t> keys(kNeighbourBlock);
-    query.keys(rows.beside(1, {2, 3}).data(), 2, 1000000, nullptr, keys.data());
+    const std::vector<std::byte> bytes = rows.beside(1, {2, 3});
+    query.keys(bytes.data(), 2, 1000000, bytes.data(), keys.data());
     keys.resize(2);
     EXPECT_EQ(keys, fresh.keys(rows.beside(1, {2, 3}), 2, 1000000));
   }
