@@ -46,7 +46,7 @@ def test_readers_beside_a_busy_writer_see_whole_batches() -> None:
     assert report["opens and reloads"] == 320
     assert report["cleanups"] > 0
     assert report["writes"] > 20
-    assert min(report["versions seen by readers"]) > 5
+    assert min(report["versions seen by readers"]) > 2
 
 
 def test_a_killed_migration_goes_on_where_it_was() -> None:
