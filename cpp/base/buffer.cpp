@@ -13,7 +13,6 @@ namespace lamina {
 namespace {
 
 constexpr size_t kLine = 64;
-constexpr size_t kHugePage = size_t{2} << 20;
 
 unsigned rows_shift(size_t stride, size_t chunk_bytes) {
   return static_cast<unsigned>(std::bit_width(std::max<size_t>(chunk_bytes / stride, 1)) - 1);

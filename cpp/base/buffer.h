@@ -12,6 +12,8 @@
 
 namespace lamina {
 
+inline constexpr size_t kHugePage = size_t{2} << 20;  // bytes
+
 // A zeroed block that starts on a 64-byte boundary and is padded with zeros to a multiple of 64 bytes.
 class AlignedBuffer {
  public:

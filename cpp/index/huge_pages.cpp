@@ -10,8 +10,6 @@
 namespace lamina {
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
-
 // Columns of `Part`, with their bytes; those that it has not are null, of no bytes.
 struct HotColumns {
   HotColumns(const VectorSpec& spec, const Part& part)

@@ -200,15 +200,15 @@ def pick(
     which: NDArray[np.int64],
     rows: NDArray[np.int64],
     names: Container[str] | None = None,
-    blank: Container[str] = (),
+    blank: Sequence[str] = (),
 ) -> pa.RecordBatch:
     """Row rows[i] of batches[which[i]], for each i, in the schema that holds all batches, or at least these columns.
 
     Columns of `blank` keep their places, and hold nothing but null.
     """
-    if names is not None:
-        batches = [select(batch, names) for batch in batches]
-    batches = [_blanked(batch, blank) for batch in batches]
+    batches = list(batches) if names is None else [select(batch, names) for batch in batches]
+    if blank:
+        batches = [_blanked(batch, blank) for batch in batches]
     schema = functools.reduce(merge_schemas, (batch.schema for batch in batches))
     for at, batch in enumerate(batches):
         if batch.num_rows > WIDENED and not batch.schema.equals(schema):
@@ -219,7 +219,7 @@ def pick(
     return pa.record_batch(Taken([conform(batch, schema) for batch in batches], which, rows))
 
 
-def _blanked(batch: pa.RecordBatch, blank: Container[str]) -> pa.RecordBatch:
+def _blanked(batch: pa.RecordBatch, blank: Sequence[str]) -> pa.RecordBatch:
     """The batch with nothing but null in these columns."""
     for at, name in enumerate(batch.schema.names):
         if name in blank:

@@ -138,3 +138,4 @@ def test_of_a_long_block_of_another_schema_no_more_is_widened_than_is_taken(monk
     assert columns.rows_of(picked) == [{"a": float(rows - 1)}, {"a": 0.5, "b": "x"}, {"a": 7.0}, {"a": float(rows - 1)}]
     assert widened == [3, 1]
     assert wanted.tolist() == [rows - 1, 0, 7, rows - 1]
+    assert [batch.num_rows for batch in batches] == [rows, 1]

@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "codes/neighbour.h"
 #include "index/head.h"
@@ -86,7 +87,6 @@ void expect_same_answers(const View& a, const View& b) {
 
 void expect_copied(const void* copy, const void* original, size_t bytes) {
   EXPECT_NE(copy, original);
-  constexpr size_t kHugePage = size_t{2} << 20;
   if (bytes >= kHugePage) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(copy) % kHugePage, 0U);
   }

@@ -42,11 +42,11 @@ def test_a_killed_refresh_goes_on_where_it_was() -> None:
 
 
 def test_readers_beside_a_busy_writer_see_whole_batches() -> None:
-    report = run("isolation.py", "--steps", "320")
-    assert report["opens and reloads"] == 320
+    report = run("isolation.py", "--steps", "640")
+    assert report["opens and reloads"] == 640
     assert report["cleanups"] > 0
     assert report["writes"] > 20
-    assert min(report["versions seen by readers"]) > 2
+    assert min(report["versions seen by readers"]) > 5
 
 
 def test_a_killed_migration_goes_on_where_it_was() -> None:
