@@ -82,7 +82,7 @@ class PartSearch {
   static constexpr uint64_t kStep = 8;
   static constexpr uint64_t kDrop = 50;
   static constexpr uint64_t kEnds = 32;  // the way down to it and its ranking cost as much as so many of its breadth
-  static constexpr uint64_t kStepOver = 200;
+  static constexpr uint64_t kStepOver = 450;
 
   // Calls fn, which does one step and returns how many rows it measured.
   template <class Fn>
@@ -268,9 +268,9 @@ class PartSearch {
     return met;
   }
 
-  // A graph without most of its rows has fewer links to follow: it takes a walk that is half as broad again.
+  // A graph without most of its rows has fewer links to follow: it takes a walk that is twice as broad.
   size_t walk_over(size_t breadth) {
-    breadth += breadth / 2;
+    breadth *= 2;
     return choose(Method::kWalkPassing, breadth, rank_count(), [&](const auto& scorer) {
       const uint32_t entry = descend_from_top(*graph_, scorer, mine_.walk.fresh);
       const PassingWalk done = walk_passing(bottom(*graph_), scorer, entry, live_, breadth, mine_.walk);
