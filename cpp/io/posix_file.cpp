@@ -11,6 +11,7 @@
 #include <mutex>
 #include <set>
 
+#include "base/buffer.h"
 #include "base/error.h"
 
 namespace lamina::posix {
@@ -148,6 +149,15 @@ void PosixMapping::let_go(uint64_t offset, uint64_t length) const { advise(offse
 
 void PosixMapping::map_singly(uint64_t offset, uint64_t length, bool singly) const {
   advise(offset, length, singly ? MADV_RANDOM : MADV_NORMAL);
+#ifdef MADV_NOHUGEPAGE
+  advise(offset, length, MADV_NOHUGEPAGE);
+#endif
+}
+
+void PosixMapping::expect_all([[maybe_unused]] uint64_t offset, [[maybe_unused]] uint64_t length) const {
+#ifdef MADV_HUGEPAGE
+  if (length >= kHugePage) advise(offset, length, MADV_HUGEPAGE);
+#endif
 }
 
 // Of the pages that lie wholly in these bytes. Advice cannot fail.

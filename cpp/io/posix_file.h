@@ -72,6 +72,7 @@ class PosixMapping : public Mapping {
   void require_whole() const override;
   void let_go(uint64_t offset, uint64_t length) const override;
   void map_singly(uint64_t offset, uint64_t length, bool singly) const override;
+  void expect_all(uint64_t offset, uint64_t length) const override;
   const std::string& path() const override { return path_; }
 
  private:

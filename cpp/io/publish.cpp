@@ -3,14 +3,13 @@
 #include <atomic>
 #include <cerrno>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 #include "io/file.h"
 
 namespace lamina {
 namespace {
-
-constexpr size_t kGatherBytes = size_t{1} << 20;
 
 // A name that no one else in this process uses; one that an earlier process of the same number left is stepped over.
 std::unique_ptr<WritableFile> create_scratch(FileSystem& fs, const std::string& scratch, const std::string& label) {
@@ -45,12 +44,17 @@ Publication::~Publication() {
 }
 
 void Publication::append(Bytes bytes) {
-  if (gathered_.size() + bytes.size() > kGatherBytes) flush();
-  if (bytes.size() >= kGatherBytes) {
-    file_->append(bytes);
-  } else {
-    gathered_.insert(gathered_.end(), bytes.begin(), bytes.end());
+  while (gathered_.size() + bytes.size() >= kHugePage) {
+    const Bytes fitting = bytes.first(kHugePage - gathered_.size());
+    bytes = bytes.subspan(fitting.size());
+    if (gathered_.empty()) {
+      file_->append(fitting);
+    } else {
+      gathered_.insert(gathered_.end(), fitting.begin(), fitting.end());
+      flush();
+    }
   }
+  gathered_.insert(gathered_.end(), bytes.begin(), bytes.end());
 }
 
 void Publication::flush() {

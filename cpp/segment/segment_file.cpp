@@ -244,6 +244,7 @@ Bytes SegmentFile::check_block(const Section& section, uint64_t block) const {
 
 void SegmentFile::check_all(const Section& section, const BlockFn& extra) const {
   check_checks();
+  if (budgeted_.file == nullptr) mapping_->expect_all(base_ + section.offset, section.padded());
   const uint64_t grain = std::max<uint64_t>(1, (uint64_t{1} << 20) / section.block_bytes);
   parallel_for(0, section.blocks(), grain, 0, [&](uint64_t begin, uint64_t end, unsigned) {
     for (uint64_t block = begin; block < end; ++block) {

@@ -243,8 +243,9 @@ class Index(Neighbours):
                 links that the graph is walked on to memory of this process, in huge pages where the system has them
                 (on Linux, unless /sys/kernel/mm/transparent_hugepage/enabled says "never"). A vector's copies are 1 to
                 1.5 bytes a dimension and 8 × `m` bytes of links; about 5 bytes a dimension in the layout "neighbours".
-                Helps where that is many times what the processor's caches hold. A part without codes, one that takes
-                less than 2 MiB, and what was made in this process stay where they are.
+                Helps where that is many times what the processor's caches hold, and the file is not in huge pages
+                itself, as on XFS, and on ext4 since Linux 6.16, what lamina wrote is. A part without codes, one that
+                takes less than 2 MiB, and what was made in this process stay where they are.
 
         Raises `CorruptionError`; `ValueError` for other pages.
         """

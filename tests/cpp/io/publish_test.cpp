@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <vector>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "io/fault.h"
 #include "io/file.h"
@@ -99,7 +101,7 @@ TEST(Publish, WithoutItsSyncAPowerCutShows) {
   EXPECT_TRUE(found != kOld && found != kNew);
 }
 
-TEST(Publication, GathersSmallAppendsAndStreamsLargeOnes) {
+TEST(Publication, FillsHugePagesWhateverIsAppended) {
   const auto memory = with_old();
   FaultFileSystem fs(*memory);
   Publication publication(fs, "/s/tmp", "f");
@@ -110,15 +112,18 @@ TEST(Publication, GathersSmallAppendsAndStreamsLargeOnes) {
     EXPECT_EQ(publication.size(), expected.size());
   };
   for (int i = 0; i < 1000; ++i) append("row " + std::to_string(i) + "\n");
-  append(std::string(3 << 20, 'L'));
+  append(std::string(5 << 20, 'L'));
   append("");
+  append(std::string(kHugePage - expected.size() % kHugePage, 'M'));
+  append(std::string(2 * kHugePage, 'N'));
   append("tail");
-  append(std::string((1 << 20) - 2, 'M'));
   publication.commit("/s", "f");
   EXPECT_EQ(content(*memory), expected);
-  uint64_t writes = 0;
-  for (const OperationRecord& record : fs.trace()) writes += record.operation == FileOperation::kWrite;
-  EXPECT_EQ(writes, 4U);
+  std::vector<uint64_t> written;
+  for (const OperationRecord& record : fs.trace()) {
+    if (record.operation == FileOperation::kWrite) written.push_back(record.bytes);
+  }
+  EXPECT_EQ(written, (std::vector<uint64_t>{kHugePage, kHugePage, kHugePage, kHugePage, kHugePage, 4}));
 }
 
 TEST(Publication, LeftUncommittedItLeavesNothing) {
