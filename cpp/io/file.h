@@ -53,7 +53,7 @@ class Mapping {
   // once, elsewhere when the system needs it.
   virtual void let_go(uint64_t /*offset*/, uint64_t /*length*/) const {}
   // Whether a touch of these pages maps them one by one, or as many around it as the system has at hand, which it does
-  // where nothing was said. What once was mapped one by one is in no huge page from then on.
+  // where nothing was said.
   virtual void map_singly(uint64_t /*offset*/, uint64_t /*length*/, bool /*singly*/) const {}
   // All of these bytes are about to be touched: those that are not in memory may be read in huge pages.
   virtual void expect_all(uint64_t /*offset*/, uint64_t /*length*/) const {}

@@ -150,8 +150,9 @@ void PosixMapping::let_go(uint64_t offset, uint64_t length) const { advise(offse
 void PosixMapping::map_singly(uint64_t offset, uint64_t length, bool singly) const {
   advise(offset, length, singly ? MADV_RANDOM : MADV_NORMAL);
 #ifdef MADV_NOHUGEPAGE
-  advise(offset, length, MADV_NOHUGEPAGE);
+  if (singly) advise(offset, length, MADV_NOHUGEPAGE);
 #endif
+  if (!singly) expect_all(offset, length);
 }
 
 void PosixMapping::expect_all([[maybe_unused]] uint64_t offset, [[maybe_unused]] uint64_t length) const {

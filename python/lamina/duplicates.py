@@ -38,7 +38,7 @@ def find(
     """What goes and for what it goes. `rank`: by which ids are first or last; `shown`: ids as `keep` is given them."""
     if not callable(keep) and keep not in ("first", "last"):
         raise ValueError(f'keep is "first", "last" or a callable, not {keep!r}')
-    joined = join(rows, "threshold", threshold, options, progress)
+    joined = join(rows, "threshold", threshold, options, progress, rows.first_alike())
     links = _Links(joined)
     gone, kept, distances = [], [], []
     for group in joined.groups():
@@ -79,8 +79,11 @@ class _Links:
         self._ends = ends[order]
         self._others = np.concatenate([joined.right, joined.left])[order]
         self._distances = np.concatenate([joined.distances, joined.distances])[order]
+        self._alike = joined.alike
 
     def of(self, end: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The rows that a row is near, and how near."""
-        part = slice(*np.searchsorted(self._ends, [end, end + 1]))
-        return self._others[part], self._distances[part]
+        asked = self._alike[end]  # which is near those that `end` is near, and `end` itself
+        part = slice(*np.searchsorted(self._ends, [asked, asked + 1]))
+        others = self._others[part]
+        return np.where(others == end, asked, others), self._distances[part]

@@ -52,6 +52,8 @@ class IdFilter:
 
 
 def _ids(allowed: Any) -> NDArray[np.int64]:
+    if hasattr(allowed, "to_numpy"):  # of Arrow, pandas or polars
+        allowed = np.asarray(allowed)
     if isinstance(allowed, list) and allowed and all(isinstance(one, bool) for one in allowed):
         allowed = np.array(allowed)
     if getattr(allowed, "dtype", None) == np.bool_:

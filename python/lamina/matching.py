@@ -242,8 +242,8 @@ def _of_arrow(expression: pc.Expression, table: Table) -> pa.BooleanArray:
     try:
         answers = plan.to_table(use_threads=False).column(0)
     except pa.ArrowInvalid as error:
-        if unknown := re.match(r"No match for FieldRef\.Name\((.*?)\) in ", str(error)):
-            raise table.unknown(unknown[1]) from None
+        if unknown := re.match(r"No match for (FieldRef\..*?) in ", str(error)):
+            raise table.unknown(".".join(re.findall(r"FieldRef\.Name\((.*?)\)", unknown[1]))) from None
         raise
     if not pa.types.is_boolean(answers.type):
         raise FilterError(f"the Arrow expression {written} is {answers.type}, not true or false")

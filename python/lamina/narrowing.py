@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from lamina.writes import Ids
 
 
-def check(filter: Filter, core: _core.Snapshot) -> None:
-    """FilterError if it cannot be asked of this collection."""
-    passing(filter.predicate, Table(Settings.of(core.settings).schema, core.id_kind))
+def check(filter: Filter, core: _core.Snapshot, schema: str) -> None:
+    """FilterError if it cannot be asked of this collection with this schema."""
+    passing(filter.predicate, Table(schema, core.id_kind))
 
 
 def passing_rows(filter: Filter, schema: str, ids: Ids, metadata: pa.RecordBatch) -> list[bool]:
@@ -50,7 +50,7 @@ class Narrower:
         schema = Settings.of(core.settings).schema if schema is None else schema
         parts = core.parts()
         if not parts:
-            check(filter, core)
+            check(filter, core, schema)
         failing = [self._failing_of(core, filter, schema, number, *part) for number, part in enumerate(parts)]
         return core.narrow(filter.key, failing)
 

@@ -109,6 +109,20 @@ class Rows(NamedTuple):
                 where = where[where >= 0]
             yield Near(block, others.sum(axis=1), where, found.distances[others])
 
+    def first_alike(self) -> NDArray[np.int64]:
+        """Of each row the position of the first that has the same vector, bit for bit."""
+        alike, first = np.arange(len(self.ids)), dict[int, int]()
+        for start in range(0, len(alike), BLOCK):
+            block = self.vectors(alike[start : start + BLOCK])
+            for at, row in enumerate(block, start):
+                alike[at] = first.setdefault(hash(row.tobytes()), at)
+        copies = np.flatnonzero(alike != np.arange(len(alike)))
+        for start in range(0, len(copies), BLOCK):  # by their hashes, so far
+            block = copies[start : start + BLOCK]
+            other = (self.vectors(block) != self.vectors(alike[block])).any(axis=1)
+            alike[block[other]] = block[other]
+        return alike
+
     def _positions(self, ids: NDArray[Any]) -> NDArray[np.int64]:
         """Where ids stand; −1 for others."""
         at = np.searchsorted(self.ids, ids)
@@ -199,28 +213,33 @@ class Neighbours(abc.ABC):
         """Groups of rows that are linked by pairs at most `threshold` apart: arrays of two ids or more, ascending.
 
         The threshold is a distance: for cosine, 0.05 is a similarity of 0.95. Two rows of a group may be farther apart
-        where others lie between them. Groups go by their first id; rows without a near duplicate are in none. The rest
-        as for `self_join`.
+        where others lie between them. Groups go by their first id; rows without a near duplicate are in none. Of rows
+        with equal vectors one is searched for. The rest as for `self_join`.
         """
         options = {"ef": ef, "recall": recall, "exact": exact, "threads": threads}
         rows = self._rows()
-        return [rows.ids[group] for group in join(rows, "threshold", threshold, options, progress).groups()]
+        found = join(rows, "threshold", threshold, options, progress, rows.first_alike())
+        return [rows.ids[group] for group in found.groups()]
 
 
 class Joined(NamedTuple):
-    """Pairs of positions, ascending, of rows that lie within a radius."""
+    """Pairs of positions, ascending, of rows that lie within a radius: each that one of those has that were joined."""
 
     left: NDArray[np.int64]
     right: NDArray[np.int64]
     distances: NDArray[np.float32]
+    alike: NDArray[np.int64]  # of each row, which stood for it
 
     def of(self, ids: NDArray[Any]) -> Pairs:
         return Pairs(ids[self.left], ids[self.right], self.distances)
 
     def groups(self) -> list[NDArray[np.int64]]:
         """The connected components, each ascending, by their first."""
-        members = np.unique(np.concatenate([self.left, self.right]))
-        left, right = (np.searchsorted(members, side) for side in (self.left, self.right))
+        linked = self.alike[self.left[self.alike[self.left] == self.alike[self.right]]]
+        copies = np.flatnonzero((self.alike != np.arange(len(self.alike))) & np.isin(self.alike, linked))
+        ends = np.concatenate([self.left, copies]), np.concatenate([self.right, self.alike[copies]])
+        members = np.unique(np.concatenate(ends))
+        left, right = (np.searchsorted(members, side) for side in ends)
         root = np.arange(len(members))
         while True:  # each takes the least root of its neighbours, and then that one's own
             before = root.copy()
@@ -234,14 +253,22 @@ class Joined(NamedTuple):
         return np.split(members[order], starts[1:]) if len(members) else []
 
 
-def join(rows: Rows, name: str, radius: float, options: dict[str, Any], progress: bool) -> Joined:
-    """The pairs of rows at most `radius` apart."""
+def join(
+    rows: Rows,
+    name: str,
+    radius: float,
+    options: dict[str, Any],
+    progress: bool,
+    alike: NDArray[np.int64] | None = None,
+) -> Joined:
+    """The pairs of rows at most `radius` apart; with `Rows.first_alike`, those of the first of such rows."""
     reach, count, k = distance(name, radius), len(rows.ids), FIRST_K
+    alike = np.arange(count) if alike is None else alike
     found = [np.empty((2, 0), np.int64)]
     distances = [np.empty(0, np.float32)]
-    open_rows, done = np.arange(count), 0
+    open_rows, done = np.flatnonzero(alike == np.arange(count)), 0
     breadth = rows.breadth(k, options)
-    with Progress(progress, count, "join") as bar:
+    with Progress(progress, len(open_rows), "join") as bar:
         while len(open_rows):
             again = []
             for near in rows.nearest(open_rows, k, breadth(k)):
@@ -258,7 +285,7 @@ def join(rows: Rows, name: str, radius: float, options: dict[str, Any], progress
             k = min(k * GROWTH, count - 1)
     left, right = np.concatenate(found, axis=1)
     _, first = np.unique(left * max(count, 1) + right, return_index=True)
-    return Joined(left[first], right[first], np.concatenate(distances)[first])
+    return Joined(left[first], right[first], np.concatenate(distances)[first], alike)
 
 
 def _joined(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:

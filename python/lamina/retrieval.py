@@ -19,7 +19,7 @@ from lamina.verbs import Wanted
 if TYPE_CHECKING:
     from lamina.snapshot import Snapshot
 
-FIRST, MOST = 64, 1 << 16  # queries of the first batch, and of any
+MOST, GROWTH = 1 << 16, 8  # queries of a batch, and how many times those of the one before
 
 
 def reader(
@@ -47,7 +47,7 @@ def _batches(
     exclude: list[Any],
     options: dict[str, Any],
 ) -> Iterator[pa.RecordBatch]:
-    start, count = 0, FIRST
+    start, count = 0, 1  # how much one takes is not known yet
     while start < len(queries):
         block = slice(start, start + count)
         if exclude:
@@ -57,7 +57,7 @@ def _batches(
         yield batch
         start += len(hits)
         held = batch.nbytes + hits.ids.nbytes + hits.distances.nbytes + hits.ids.shape[0] * snapshot._core.dim * 4
-        count = max(1, min(int(memory * len(hits) / held), 4 * count, MOST))
+        count = max(1, min(int(memory * len(hits) / held), GROWTH * count, MOST))
 
 
 def _schema(snapshot: Snapshot, fields: frozenset[str]) -> pa.Schema:

@@ -113,14 +113,7 @@ class Snapshot(Neighbours):
             raise refused_search(error, k, ef, recall, exact, radius, explain) from None
         hits = hits_of(found, core.metric, self)
         if include:
-            from lamina.records import FIELDS, included
-
-            fields = included(include)
-            columns = fields.difference(FIELDS)
-            for field in fields.difference(columns):
-                hits.fetch(field)
-            if columns:
-                hits.fetch("metadata", columns)
+            fetch(hits, include)
         return hits
 
     def search_iter(self, query: Any = None, *, page: int = 100, **options: Any) -> Iterator[Hits]:
@@ -215,7 +208,7 @@ class Snapshot(Neighbours):
         from lamina import narrowing
 
         made = as_filter(given)
-        narrowing.check(made, self._core)
+        narrowing.check(made, self._core, Settings.of(self._core.settings).schema)
         return made
 
     def warm(self) -> None:
@@ -351,6 +344,18 @@ class Snapshot(Neighbours):
         if is_text(vectors):
             vectors = model.embed_query([vectors])[0] if isinstance(vectors, str) else model.embed_query(vectors)
         return bridge.queries(as_queries(vectors, model.dim, model.metric), served), served
+
+
+def fetch(hits: Hits | BatchHits, include: Iterable[str]) -> None:
+    """Fetches what is to be included: ValueError for a name of nothing."""
+    from lamina.records import FIELDS, included
+
+    fields = included(include)
+    columns = fields.difference(FIELDS)
+    for field in fields.difference(columns):
+        hits.fetch(field)
+    if columns:
+        hits.fetch("metadata", columns)
 
 
 def is_text(query: Any) -> bool:

@@ -17,6 +17,7 @@ from lamina.arguments import whole
 from lamina.errors import NotFoundError
 from lamina.hits import BatchHits, Hits, scores_of
 from lamina.shared import Settings
+from lamina.snapshot import fetch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,8 +98,7 @@ def search(snapshot: Snapshot, query: Any, k: int, verbs: Verbs, options: dict[s
 
     answers = _Search(snapshot, plain, wanted, k).answers(len(queries))
     hits = answers if made.ndim == 2 else answers[0]
-    for field in records.included(include):
-        hits.fetch(field)
+    fetch(hits, include)
     return hits
 
 
@@ -107,7 +107,8 @@ def pages(snapshot: Snapshot, query: Any, page: int, options: dict[str, Any]) ->
     page = whole("page", page, 1, 2**31 - 1)
     if options.get("diversity"):
         raise ValueError("diversity= chooses once, among the nearest: there is no next page of that")
-    include = records.included(options.pop("include", ()))
+    include = options.pop("include", ())
+    records.projection(records.included(include), Settings.of(snapshot._core.settings).columns())
     if query is not None:
         query, options["model"] = snapshot._query_vectors(query, options.get("model"))
     found = snapshot.search(query, page, **options)
@@ -128,8 +129,7 @@ def _pages(
         last = len(found) < depth
         for start in range(0, len(ids) if last else len(ids) - page + 1, page):
             hits = Hits(ids[start : start + page], distances[start : start + page], found._metric, snapshot)
-            for field in include:
-                hits.fetch(field)
+            fetch(hits, include)
             yield hits
         if last:
             return
@@ -225,21 +225,26 @@ def _vectors(snapshot: Snapshot, ids: NDArray[Any] | None) -> NDArray[Any]:
 
 def _excluded(snapshot: Snapshot, exclude: Any, examples: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """What each query must not find, the examples among it; empty: nothing."""
-    lists = [] if exclude is None else exclude
-    if isinstance(lists, (int, str, np.integer)) or not hasattr(lists, "__len__"):
-        lists = [lists] if isinstance(lists, (int, str, np.integer)) else list(lists)
+    lists = [] if exclude is None else _listed(exclude)
     if not (len(lists) and isinstance(lists[0], (list, tuple, set, frozenset, np.ndarray))):
         lists = [lists] if len(lists) or examples else []
     return [np.concatenate([_ids(snapshot, ids), *examples]) for ids in lists]
 
 
+def _listed(values: Any) -> Any:
+    """Values as a list or an array; one is a list of one."""
+    if isinstance(values, (int, str, np.integer)):
+        return [values]
+    return np.asarray(values) if hasattr(values, "__array__") else list(values)
+
+
 def _ids(snapshot: Snapshot, ids: Any) -> NDArray[Any]:
     """Ids in the kind of the collection, as an array."""
     of_str = snapshot._core.id_kind == "str"
-    ids = [ids] if isinstance(ids, (int, str, np.integer)) else ids if hasattr(ids, "__len__") else list(ids)
+    ids = _listed(ids)
     if not len(ids):
         return np.empty(0, object if of_str else np.int64)
-    made = snapshot.as_ids(list(ids) if isinstance(ids, (set, frozenset)) else ids)
+    made = snapshot.as_ids(ids)
     return np.array(made, object) if isinstance(made, tuple) else made
 
 

@@ -212,6 +212,7 @@ MISFITS: list[tuple[Any, str]] = [
     ({"n": {"$contains": 1}}, r"\$contains asks texts and lists, and field 'n' is int64"),
     ({"_updated_at": dt.datetime(2020, 1, 1)}, "times with a time zone"),
     (pc.field("nn") > 1, "no field 'nn'; the nearest are"),
+    (pc.field("p", "q") > 1, "no field 'p.q'; the nearest are: 'p.k'"),
     (pc.field("n") > "a", "cannot be asked"),
     (pc.field("n") + 1, "is int64, not true or false"),
 ]

@@ -10,6 +10,7 @@ import threading
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import lamina
@@ -131,7 +132,13 @@ def test_one_filter_serves_many_threads(filled: tuple[Index, np.ndarray, np.ndar
     assert answers == [answers[0]] * 4
 
 
-@pytest.mark.parametrize("allowed", [[1, 3], (1, 3), np.array([3, 1], np.uint8), [False, True, False, True], {1, 3}])
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        [1, 3], (1, 3), np.array([3, 1], np.uint8), [False, True, False, True], {1, 3}, pa.array([1, 3]),
+        pa.array([False, True, False, True]), pa.chunked_array([[False, True], [False, True]]),
+    ],
+)  # fmt: skip
 def test_what_a_filter_may_be(allowed: Any) -> None:
     index = Index(1, "l2")
     index.add([[0], [1], [2], [3]])

@@ -19,6 +19,7 @@ from lamina import neighbours
 from lamina.errors import ConflictError
 
 DIM = 16
+SCAN = {"ef": None, "recall": None, "exact": True, "threads": None}
 
 
 def clustered(rng: np.random.Generator, rows: int) -> NDArray[np.float32]:
@@ -211,6 +212,35 @@ def test_groups(store: lamina.Store, rng: np.random.Generator) -> None:
     line = lamina.Index(2)
     line.add(chain, rng.permutation(40))
     assert [len(group) for group in line.near_duplicates(4e-4, exact=True)] == [40]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
+def test_of_many_equal_rows_one_is_searched_for(metric: str, rng: np.random.Generator) -> None:
+    vectors = clustered(rng, 600)
+    vectors[100:500] = vectors[3]
+    index, asked = index_of(vectors, metric), 0
+
+    def counting(queries: Any, *arguments: Any, **options: Any) -> lamina.BatchHits:
+        nonlocal asked
+        asked += len(queries)
+        return rows.search(queries, *arguments, **options)
+
+    rows = index._rows()
+    threshold = {"cosine": 0.03, "ip": -9.0, "l2": 0.5}[metric]
+    alike = rows.first_alike()
+    assert (np.flatnonzero(alike == 3)[1:] >= 100).all()
+    found = neighbours.join(rows._replace(search=counting), "t", threshold, SCAN, False, alike).groups()
+    assert asked < 5 * 200
+    _, label = connected_components(distances(vectors, metric) <= threshold)
+    true = [np.flatnonzero(label == group).tolist() for group in range(label.max() + 1)]
+    assert sorted(group.tolist() for group in found) == sorted(group for group in true if len(group) > 1)
+    assert [group.tolist() for group in index.near_duplicates(threshold, exact=True)] == [g.tolist() for g in found]
+    for keep in ("first", "last"):
+        gone = index.deduplicate(threshold, keep=keep, exact=True, dry_run=True)
+        near = distances(vectors, metric) <= threshold
+        assert near[gone.deleted, gone.kept].all()
+        left = np.setdiff1d(np.arange(600), gone.deleted)
+        assert not (near[np.ix_(left, left)] & ~np.eye(len(left), dtype=bool)).any()
 
 
 @pytest.mark.parametrize("keep", ["first", "last", "most"])

@@ -32,6 +32,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
+def test_a_filter_sees_the_columns_of_writes_before_it(store: Store) -> None:
+    store.create_collection("new", model=MODEL)
+    with store.transaction() as tx:
+        tx["new"].add([1, 2], VECTORS[:2], [{"x": 9}, {"x": 8}])
+        tx["new"].delete(filter={"x": 9})
+    assert store.get_collection("new").ids().tolist() == [2]
+
+
 def test_several_collections_move_to_one_version(store: Store) -> None:
     docs, notes = store.get_collection("docs"), store.get_collection("notes")
     before = store.version
