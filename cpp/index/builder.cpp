@@ -15,8 +15,7 @@ namespace {
 constexpr uint64_t kRowsInTurn = 16;
 constexpr uint64_t kNeighboursInTurn = 256;  // apart from those of another thread
 constexpr uint32_t kRefineBreadth = 64;
-constexpr uint32_t kExpanded = 40;  // of them: what lies behind the others is seldom chosen
-constexpr uint32_t kJoinBreadth = 64;
+constexpr uint32_t kExpanded = 40;    // of them: what lies behind the others is seldom chosen
 constexpr uint32_t kShuffled = 1000;  // a batch of at least so many rows goes in shuffled
 constexpr size_t kSampleRows = 1000;
 constexpr size_t kSampleComponents = 400'000;
@@ -112,6 +111,9 @@ void reconsider_rows(HeadGraph& graph, uint32_t level, std::span<const uint32_t>
 void join_rows(HeadGraph& graph, std::span<const uint32_t> order, int threads,
                const std::function<std::vector<uint32_t>(uint32_t)>& nearby) {
   const float alpha = slack(graph.spec());
+  // As broad as a first look, though nobody looks again: what a joining row finds serves the rows around it too, which
+  // then need not all be refined.
+  const uint32_t ef = std::max(kRefineBreadth, (graph.spec().ef_construction + 1) / 2);
   const uint32_t carried = graph.linked();
   const auto is_linked = [&](uint32_t row) {
     return row < carried || HeadGraph::load(graph.list(row, 0)) != kNoRow;  // it has its links before others have it
@@ -119,7 +121,7 @@ void join_rows(HeadGraph& graph, std::span<const uint32_t> order, int threads,
   share(graph, order.size(), kRowsInTurn, true, threads, [&](auto& linker, size_t i) {
     std::vector<uint32_t> near = nearby(order[i]);
     std::erase_if(near, [&](uint32_t row) { return !is_linked(row) || graph.is_twin(row); });
-    linker.join(order[i], near, kJoinBreadth, alpha);
+    linker.join(order[i], near, ef, alpha);
   });
   graph.set_linked(graph.rows());
 }

@@ -12,6 +12,11 @@ namespace {
 constexpr size_t kMostCrossed = 64;  // dead rows that are gone through to live ones behind them
 constexpr double kMostLost = 0.4;    // of a row's links, for a walk to find its way all the same
 
+// A row is to be refined where one of its first links, which lead to the nearest rows, or more than such a share of all
+// is lost: refining every row that lost one took half of a merge, and joining broadly makes up for the others better.
+constexpr size_t kFirstLinks = 2;
+constexpr double kManyLost = 0.25;
+
 // A part's links, checked.
 class Links {
  public:
@@ -99,8 +104,9 @@ class Carrying {
     graph.set_linked(static_cast<uint32_t>(kept_.size()));
   }
 
-  // Rows more than `share` of whose links on this level led to dead rows, by compact number.
-  std::vector<uint32_t> bereaved(uint32_t level, double share) const {
+  // Rows more than `share` of whose links on this level, or any of whose `first` ones, led to dead rows; by compact
+  // number.
+  std::vector<uint32_t> bereaved(uint32_t level, double share, size_t first) const {
     std::vector<uint32_t> nodes;
     const uint32_t count = level == 0 ? part_.rows : part_.graph.upper_counts[level - 1];
     for (uint32_t node = 0; node < count; ++node) {
@@ -108,11 +114,14 @@ class Carrying {
       if (names_[row] == kNoRow || hangs_[row]) continue;
       size_t all = 0;
       size_t lost = 0;
+      size_t lost_first = 0;
       links_.for_each(level, node, [&](uint32_t to) {
+        const bool is_dead = names_[links_.row(level, to)] == kNoRow;
+        lost += is_dead;
+        lost_first += is_dead && all < first;
         ++all;
-        lost += names_[links_.row(level, to)] == kNoRow;
       });
-      if (static_cast<double>(lost) > share * static_cast<double>(all)) nodes.push_back(node);
+      if (lost_first > 0 || static_cast<double>(lost) > share * static_cast<double>(all)) nodes.push_back(node);
     }
     return nodes;
   }
@@ -241,12 +250,12 @@ Carried carry_graph(const VectorSpec& spec, const Part& part, std::span<const ui
   graph->take(part, kept, threads, carrying.levels());
   carrying.copy_into(*graph);
   for (uint32_t level = 0; level <= part.graph.upper_counts.size(); ++level) {
-    const std::vector<uint32_t> nodes = carrying.bereaved(level, kMostLost);
+    const std::vector<uint32_t> nodes = carrying.bereaved(level, kMostLost, 0);
     std::vector<uint32_t> named;
     for (const uint32_t node : nodes) named.push_back(carrying.name(level, node));
     reconsider_rows(*graph, level, named, threads, [&](size_t i) { return carrying.heirs(level, nodes[i]); });
   }
-  std::vector<uint32_t> bereaved = carrying.bereaved(0, 0);
+  std::vector<uint32_t> bereaved = carrying.bereaved(0, kManyLost, kFirstLinks);
   for (uint32_t& row : bereaved) row = carrying.name(0, row);
   return {std::move(graph), std::move(bereaved)};
 }

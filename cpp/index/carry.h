@@ -13,7 +13,7 @@ namespace lamina {
 
 struct Carried {
   std::shared_ptr<HeadGraph> graph;
-  std::vector<uint32_t> bereaved;  // rows that had dead neighbours on level 0: to be refined
+  std::vector<uint32_t> bereaved;  // rows that lost near neighbours on level 0, or many: to be refined
 };
 
 // The graph of the part's rows `kept` (ascending), which are the first rows of `rows`. A row most of whose neighbours
