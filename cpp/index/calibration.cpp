@@ -4,10 +4,12 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include "base/buffer.h"
 #include "base/random.h"
+#include "base/thread_pool.h"
 #include "codes/exact.h"
 #include "codes/neighbour.h"
 #include "index/coarse_codes.h"
@@ -17,17 +19,20 @@
 namespace lamina {
 namespace {
 
+constexpr uint64_t kQueriesInTurn = 4;
 constexpr uint32_t kMostSamples = 1000;
-constexpr uint32_t kFewSamples = 250;
-constexpr float kLuck = 0.015F;        // two standard deviations of the recall of ten rows that so few find
-constexpr uint32_t kFewest = 64;       // find as much in spite of a loss of kLuck once in ten times
+constexpr uint32_t kFewSamples = 500;
+constexpr float kLuck = 0.015F;        // two standard deviations between the recalls that so few and the most find
+constexpr uint32_t kFewest = 64;       // tell how many bytes a walk fetches
 constexpr uint32_t kSampleShare = 20;  // one row in so many: the graph must not feel the gaps
 constexpr float kEnough = 0.995F;
 constexpr uint32_t kMostBreadth = 600;
 constexpr double kMostExtrapolated = 16;
 constexpr uint32_t kUsualK = 10;
+constexpr uint32_t kMostK = 100;
 constexpr double kNear = 0.9;      // the share of the sample whose breadth is measured
-constexpr double kFarLuck = 0.04;  // two standard deviations of that share among kFewSamples
+constexpr double kFarLuck = 0.05;  // three standard deviations between those shares
+constexpr uint32_t kAround = 8;  // so many times broader than usual, a walk from a row finds nearly all of its nearest
 constexpr float kUsual = 0.95F;
 constexpr uint64_t kCached = uint64_t{64} << 20;  // bytes of codes that may stay in a processor's caches
 constexpr double kFewerBytes = 0.6;    // neighbour codes take as much memory as the vectors: they have to pay
@@ -104,12 +109,12 @@ AlignedBuffer thin_links(const Part& part, const Bitmap& without) {
 
 class Trial {
  public:
-  Trial(const VectorSpec& spec, const Part& part, uint32_t most, int threads)
+  // Of `most` rows and for `most_k` neighbours, or as many as there are. The true ones are found by scans; or, where
+  // `around` is not 0, by walks of that breadth from the rows themselves, in the graph that still has them.
+  Trial(const VectorSpec& spec, const Part& part, uint32_t most, uint32_t most_k, uint32_t around, int threads)
       : spec_(spec), threads_(threads), sample_(draw_sample(spec, part, most)) {
     const Bitmap held_out = Bitmap(part.rows).with(sample_);
-    links_ = thin_links(part, held_out);
     thinned_ = std::make_shared<Part>(part);
-    thinned_->graph.level0 = reinterpret_cast<const uint32_t*>(links_.data());
     view_.spec = spec;
     view_.parts.push_back({thinned_, held_out});
     view_.live = part.rows - sample_.size();
@@ -124,8 +129,10 @@ class Trial {
         load_vector(spec, vector, reinterpret_cast<float*>(query));
       }
     }
-    most_k_ = static_cast<uint32_t>(std::min<uint64_t>(100, view_.live));
-    truth_ = search({.k = most_k_, .exact = true}, sample_.size());
+    most_k_ = static_cast<uint32_t>(std::min<uint64_t>(most_k, view_.live));
+    truth_ = around == 0 ? search({.k = most_k_, .exact = true}, sample_.size()) : look_around(around);
+    links_ = thin_links(part, held_out);
+    thinned_->graph.level0 = reinterpret_cast<const uint32_t*>(links_.data());
     view_.parts[0].deleted = Bitmap(part.rows);  // they cannot be reached any more
   }
 
@@ -189,7 +196,7 @@ class Trial {
     return thinned_->coarse_codes != nullptr ? i4_stride(spec_) : thinned_->code_stride;
   }
   // Where each has many neighbours, fewer do.
-  size_t queries(uint32_t k) const { return k >= 100 ? (sample_.size() + 3) / 4 : sample_.size(); }
+  size_t queries(uint32_t k) const { return k >= kMostK ? (sample_.size() + 3) / 4 : sample_.size(); }
   float farthest(size_t query, uint32_t k) const { return truth_[query * most_k_ + k - 1].distance; }
   float away(size_t query, uint32_t k) const {
     return at_length_one(spec_, queries_.data() + query * query_bytes_, farthest(query, k));
@@ -199,12 +206,30 @@ class Trial {
     std::vector<Hit> hits(queries * options.k);
     std::vector<uint32_t> counts(queries);
     view_.search_batch(queries_.data(), queries, options, threads_, hits.data(), counts.data());
-    for (size_t q = 0; q < queries; ++q) {
-      for (size_t i = counts[q]; i < options.k; ++i) {
-        hits[q * options.k + i] = {std::numeric_limits<float>::infinity(), 0, 0};
-      }
-    }
+    for (size_t q = 0; q < queries; ++q) fill_up(std::span(hits).subspan(q * options.k, options.k), counts[q]);
     return hits;
+  }
+
+  // REQUIRES: the graph is not thinned yet.
+  std::vector<Hit> look_around(uint32_t ef) const {
+    std::vector<Hit> hits(sample_.size() * most_k_);
+    const auto workers = static_cast<unsigned>(std::max(threads_, 0));
+    parallel_for(0, sample_.size(), kQueriesInTurn, workers, [&](uint64_t begin, uint64_t end, unsigned) {
+      const auto entered = std::make_shared<Part>(*thinned_);
+      entered->graph.upper_counts = {};  // its search begins at a row of level 0
+      View view = view_;
+      view.parts[0].part = entered;
+      for (uint64_t q = begin; q < end; ++q) {
+        entered->graph.entry = sample_[q];
+        const std::span<Hit> mine = std::span(hits).subspan(q * most_k_, most_k_);
+        fill_up(mine, view.search(queries_.data() + q * query_bytes_, {.k = most_k_, .ef = ef}, mine.data()));
+      }
+    });
+    return hits;
+  }
+
+  static void fill_up(std::span<Hit> hits, size_t found) {
+    for (Hit& hit : hits.subspan(found)) hit = {std::numeric_limits<float>::infinity(), 0, 0};
   }
 
   const VectorSpec spec_;
@@ -317,14 +342,14 @@ void calibrate(const VectorSpec& spec, Part& part, int threads) {
   part.calibration = {};
   if (part.graph.entry == kNoRow) return;
   add_coarse_codes(spec, part, threads);
-  Trial trial(spec, part, kMostSamples, threads);
+  Trial trial(spec, part, kMostSamples, kMostK, 0, threads);
   if (trial.empty()) return drop_coarse_codes(part);
   if (!coarse_codes_do(trial, part)) drop_coarse_codes(part);
   if (neighbour_codes_do(trial, spec, part)) {
     drop_coarse_codes(part);
     add_neighbour_codes(spec, part, threads);
   }
-  for (const uint32_t k : {1U, kUsualK, 100U}) {
+  for (const uint32_t k : {1U, kUsualK, kMostK}) {
     if (k > trial.most_k()) break;
     const float far = trial.far(k);
     for_each_breadth(part, k, [&](uint32_t ef) {
@@ -347,13 +372,14 @@ void recalibrate(const VectorSpec& spec, Part& part, const Part& base, int threa
     drop_coarse_codes(part);
     return calibrate(spec, part, threads);
   }
-  const auto stands = [&](uint32_t samples, float luck) {
-    Trial trial(spec, part, samples, threads);
-    if (by_neighbours && !trial.empty()) trial.walk_by_neighbours();
-    return !trial.empty() && trial.most_k() >= kUsualK && trial.near(kUsualK, point->far) >= kNear - kFarLuck &&
-           trial.recall(kUsualK, point->ef, point->far) >= point->recall - luck;
-  };
-  if (!stands(kFewest, 0) && !stands(kFewSamples, kLuck)) {
+  // By inner product what a walk misses it misses at any breadth.
+  const uint32_t around = spec.metric == Metric::kIp ? 0 : kAround * point->ef;
+  Trial trial(spec, part, kFewSamples, kUsualK, around, threads);
+  if (by_neighbours && !trial.empty()) trial.walk_by_neighbours();
+  const bool stands = !trial.empty() && trial.most_k() >= kUsualK &&
+                      trial.near(kUsualK, point->far) >= kNear - kFarLuck &&
+                      trial.recall(kUsualK, point->ef, point->far) >= point->recall - kLuck;
+  if (!stands) {
     drop_coarse_codes(part);
     return calibrate(spec, part, threads);
   }
