@@ -15,8 +15,9 @@ namespace {
 constexpr uint64_t kRowsInTurn = 16;
 constexpr uint64_t kNeighboursInTurn = 256;  // apart from those of another thread
 constexpr uint32_t kRefineBreadth = 64;
-constexpr uint32_t kExpanded = 40;    // of them: what lies behind the others is seldom chosen
-constexpr uint32_t kShuffled = 1000;  // a batch of at least so many rows goes in shuffled
+constexpr uint32_t kExpanded = 40;      // of them: what lies behind the others is seldom chosen
+constexpr uint32_t kJoinExpanded = 64;  // the same of a joining row's
+constexpr uint32_t kShuffled = 1000;    // a batch of at least so many rows goes in shuffled
 constexpr size_t kSampleRows = 1000;
 constexpr size_t kSampleComponents = 400'000;
 constexpr size_t kFewComponents = 50'000;  // tell whether a code fits, which has room on both sides
@@ -113,7 +114,8 @@ void join_rows(HeadGraph& graph, std::span<const uint32_t> order, int threads,
   const float alpha = slack(graph.spec());
   // As broad as a first look, though nobody looks again: what a joining row finds serves the rows around it too, which
   // then need not all be refined.
-  const uint32_t ef = std::max(kRefineBreadth, (graph.spec().ef_construction + 1) / 2);
+  const uint32_t breadth = std::max(kRefineBreadth, (graph.spec().ef_construction + 1) / 2);
+  const Breadth ef(breadth, graph.spec().metric == Metric::kIp ? breadth : kJoinExpanded, 0);
   const uint32_t carried = graph.linked();
   const auto is_linked = [&](uint32_t row) {
     return row < carried || HeadGraph::load(graph.list(row, 0)) != kNoRow;  // it has its links before others have it

@@ -31,8 +31,8 @@ class Linker {
   void insert(uint32_t row) { insert(row, {}, first_look()); }
   // The same for a row of which some linked rows nearby are known, none a twin: it is looked for around them, and gets
   // the neighbours that refining would give it.
-  void join(uint32_t row, std::span<const uint32_t> nearby, uint32_t ef, float alpha) {
-    insert(row, nearby, {ef, ef, graph_.degree(0), alpha});
+  void join(uint32_t row, std::span<const uint32_t> nearby, const Breadth& ef, float alpha) {
+    insert(row, nearby, {ef, static_cast<uint32_t>(ef.most), graph_.degree(0), alpha});
   }
   // Chooses a row's neighbours on a level anew, among them and these.
   void reconsider(uint32_t row, uint32_t level, std::span<const uint32_t> others, float alpha);
@@ -55,7 +55,7 @@ class Linker {
 
   // How a row's place is found.
   struct Care {
-    uint32_t ef;
+    Breadth ef;
     uint32_t weighed;  // of the nearest found, to be chosen from
     uint32_t most;     // neighbours on level 0
     float alpha;
