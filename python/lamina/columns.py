@@ -1,9 +1,6 @@
 """Metadata as Arrow columns: whatever a user hands over, in few plain types, widened without loss or refused.
 
-Few types keep widening simple: every integer is int64, every float is double, every text is string, a dictionary is
-what it encodes. From there a column widens null → anything, int64 → double, decimals to the digits of both, and zones
-of time to UTC, and so inside lists and structs; all else is a TypeError that names the column and both types. A key
-that is absent and a key that is None are the same.
+A key that is absent and a key that is None are the same.
 """
 
 from __future__ import annotations
@@ -18,16 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lamina import _core, limits
+from lamina import _core
 from lamina.arguments import text
+from lamina.widening import merge_schemas, plain_type
 
 WIDENED = 4096  # rows of a block that are brought to another schema as they are; of a longer one those wanted alone
-EXACT_IN_DOUBLE = 1 << 53
 MOST_NESTED = 32  # levels of one value; Arrow refuses to read its own schemas from 64 on
-# What is marked of a column of a collection's schema.
-LARGE = b"lamina.large"  # it holds integers that no double holds
-DECLARED = b"lamina.declared"  # its type was settled beforehand
-PLAIN = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string(), bytes: pa.binary()}
 
 
 def from_metadata(metadata: Any, rows: int) -> pa.RecordBatch:
@@ -91,61 +84,6 @@ def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     if any(column.null_count for column in batch.columns):
         return [{name: value for name, value in row.items() if value is not None} for row in rows]
     return rows
-
-
-def merge_schemas(old: pa.Schema, new: pa.Schema) -> pa.Schema:
-    """The schema that holds the columns of both; `old` itself if it already does."""
-    if new.equals(old):
-        return old
-    fields, changed = {field.name: field for field in old}, False
-    for field in new:
-        known = fields.get(field.name)
-        kind = field.type if known is None else unify(known.type, field.type, field.name)
-        if known is None:
-            fields[field.name] = pa.field(field.name, kind)
-            changed = True
-        elif not kind.equals(known.type):
-            fields[field.name] = known.with_type(kind)
-            changed = True
-    return pa.schema(list(fields.values())) if changed else old
-
-
-def unify(old: pa.DataType, new: pa.DataType, column: str) -> pa.DataType:
-    """The type that holds values of both types. TypeError, naming the column and the types, if there is none."""
-    if old.equals(new) or pa.types.is_null(new):
-        return old
-    if pa.types.is_null(old):
-        return new
-    if {old, new} == {pa.int64(), pa.float64()}:
-        return pa.float64()
-    if pa.types.is_decimal(old) and pa.types.is_decimal(new) and (wider := _wider_decimal(old, new)) is not None:
-        return wider
-    if _is_instant(old) and _is_instant(new) and old.unit == new.unit:
-        return pa.timestamp(old.unit, "UTC")
-    if pa.types.is_list(old) and pa.types.is_list(new):
-        return pa.list_(unify(old.value_type, new.value_type, f"{column}[]"))
-    if pa.types.is_struct(old) and pa.types.is_struct(new):
-        inner = {field.name: field.type for field in old}
-        for field in new:
-            known = inner.get(field.name)
-            inner[field.name] = field.type if known is None else unify(known, field.type, f"{column}.{field.name}")
-        return pa.struct(list(inner.items()))
-    raise TypeError(
-        f"metadata column {column!r} holds {old} and now gets {new}: give {old}, or another name to the new column"
-    )
-
-
-def _wider_decimal(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """The decimal with the digits of both before the point and behind it; None if Arrow has none so wide."""
-    scale = max(one.scale, other.scale)
-    digits = scale + max(one.precision - one.scale, other.precision - other.scale)
-    if digits > 76:
-        return None
-    return pa.decimal256(digits, scale) if digits > 38 else pa.decimal128(digits, scale)
-
-
-def _is_instant(kind: pa.DataType) -> bool:
-    return pa.types.is_timestamp(kind) and kind.tz is not None
 
 
 def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -248,59 +186,6 @@ def concat(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return _batch(joined, rows)
 
 
-def admit(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:
-    """The schema of a collection of `schema` once it holds `batch`; `schema` itself if nothing changes.
-
-    A column that holds integers beyond ±2**53 is marked: it cannot become double later. TypeError for a type that does
-    not fit, or would change a declared one, ValueError for such an integer where the column is double already.
-    """
-    admitted = merge_schemas(schema, batch.schema)
-    for given, values in zip(batch.schema, batch.columns, strict=True):
-        field = admitted.field(given.name)
-        marks = field.metadata or {}
-        if DECLARED in marks and not field.type.equals(schema.field(given.name).type):
-            raise TypeError(
-                f"metadata column {given.name!r} was declared {schema.field(given.name).type} and gets {given.type}: "
-                "give what fits, or another name"
-            )
-        if pa.types.is_int64(given.type) and LARGE not in marks and holds_large_integers(values):
-            marks[LARGE] = b"1"
-            admitted = admitted.set(admitted.get_field_index(given.name), field.with_metadata(marks))
-        if LARGE in marks and pa.types.is_float64(field.type):
-            raise ValueError(
-                f"metadata column {given.name!r} would hold both doubles and integers beyond ±2**53, which a double "
-                "cannot hold exactly: give it another name"
-            )
-    return admitted
-
-
-def declared(given: Any) -> pa.Schema:
-    """A schema of columns that keep their types. TypeError, and ValueError for types that a store does not keep."""
-    if isinstance(given, Mapping):
-        given = pa.schema([(_name(name), _type(name, kind)) for name, kind in given.items()])
-    if not isinstance(given, pa.Schema):
-        raise TypeError(f"a schema is an Arrow schema, or a dict of names and types, not {given!r}")
-    plain = pa.schema([pa.field(f.name, _plain_type(f.type), metadata={DECLARED: b"1"}) for f in given])
-    limits.check_schema(plain)
-    return plain
-
-
-def _type(name: object, kind: Any) -> pa.DataType:
-    if isinstance(kind, pa.DataType):
-        return kind
-    try:
-        return PLAIN[kind] if isinstance(kind, type) else pa.type_for_alias(kind)
-    except (KeyError, ValueError, TypeError):
-        known = ", ".join(plain.__name__ for plain in PLAIN)
-        raise TypeError(f"column {name!r} is declared {kind!r}: a type is an Arrow one, or of {known}") from None
-
-
-def holds_large_integers(column: pa.Array) -> bool:
-    """Whether an int64 column has a value that a double cannot hold exactly."""
-    values = (column.fill_null(0) if column.null_count else column).to_numpy()
-    return bool(values.max(initial=0) > EXACT_IN_DOUBLE or values.min(initial=0) < -EXACT_IN_DOUBLE)
-
-
 def as_table(metadata: Any) -> pa.Table | None:
     """A frame or Arrow object as a table; None if it is neither."""
     if isinstance(metadata, pa.Table):
@@ -372,37 +257,13 @@ def _arrow(values: Any) -> pa.Array:
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    target = _plain_type(column.type)
+    target = plain_type(column.type)
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         try:  # microseconds, as Python's own datetimes, unless digits would be lost
             return column.cast(pa.timestamp("us", column.type.tz))
         except pa.ArrowInvalid:
             return column
     return column if target.equals(column.type) else column.cast(target)
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """The plain type that stands for a type."""
-    types = pa.types
-    if types.is_integer(kind):
-        return pa.int64()
-    if types.is_floating(kind):
-        return pa.float64()
-    if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
-        return pa.string()
-    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        return pa.binary()
-    if types.is_dictionary(kind):
-        return _plain_type(kind.value_type)
-    if types.is_timestamp(kind):
-        return kind if kind.unit == "ns" else pa.timestamp("us", kind.tz)
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return pa.list_(_plain_type(kind.value_type))
-    if types.is_struct(kind):
-        return pa.struct([(field.name, _plain_type(field.type)) for field in kind])
-    if isinstance(kind, pa.BaseExtensionType):
-        return _plain_type(kind.storage_type)
-    return kind
 
 
 def widen(column: pa.Array, kind: pa.DataType) -> pa.Array:

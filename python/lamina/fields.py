@@ -15,7 +15,7 @@ from lamina import codec, columns
 from lamina.errors import FilterError
 from lamina.filters import unknown
 from lamina.recent import Recent
-from lamina.shared import schema_of
+from lamina.shared import columns_of
 from lamina.writes import Ids, kind_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Table:
         return pc.struct_field(array, path) if path else array
 
     def unknown(self, field: str) -> FilterError:
-        return FilterError(unknown("field", field, [*_paths(schema_of(self._schema)), *OWN]))
+        return FilterError(unknown("field", field, [*_paths(columns_of(self._schema)), *OWN]))
 
     def _array(self, name: str, kind: pa.DataType) -> pa.Array:
         return pa.array([], kind)
@@ -69,7 +69,7 @@ class BatchTable(Table):
     def __init__(self, schema: str, ids: Ids, metadata: pa.RecordBatch) -> None:
         super().__init__(schema, kind_of(ids))
         self._ids = ids
-        self._metadata = columns.conform(metadata, schema_of(schema))
+        self._metadata = columns.conform(metadata, columns_of(schema))
         self.rows = len(ids)
 
     def _array(self, name: str, kind: pa.DataType) -> pa.Array:
@@ -161,7 +161,7 @@ class PartTable(Table):
 @functools.lru_cache(maxsize=1024)
 def _types(schema: str, id_kind: str | None) -> Mapping[str, pa.DataType]:
     """Of the metadata columns, and of what each record has by itself, which goes first."""
-    types = {field.name: field.type for field in schema_of(schema)} | dict.fromkeys(OWN, INSTANT)
+    types = {field.name: field.type for field in columns_of(schema)} | dict.fromkeys(OWN, INSTANT)
     of_ids = pa.null() if id_kind is None else pa.string() if id_kind == "str" else pa.int64()
     return types | {"_id": of_ids, "_scope": pa.string()}
 

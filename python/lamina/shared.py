@@ -259,44 +259,52 @@ class Settings(NamedTuple):
     def admit(self, metadata: pa.RecordBatch) -> Settings:
         """The settings of a collection that takes this metadata; `self` if nothing changes.
 
-        TypeError for a column that changes its type, ValueError as `columns.admit` says.
+        TypeError for a column that changes its type, ValueError for integers that would be rounded.
         """
-        from lamina import columns
+        from lamina import widening
 
         before = schema_of(self.schema)
-        after = columns.admit(before, metadata)
+        after = widening.admit(before, metadata)
         return self if after is before else self._with(after)
 
     def with_schema(self, given: Any) -> Settings:
         """The settings of a new collection with these columns, which are not to change their types."""
         if given is None:
             return self
-        from lamina import columns
+        from lamina import widening
 
-        return self._with(columns.declared(given))
+        return self._with(widening.declared(given))
 
     def _with(self, schema: pa.Schema) -> Settings:
         return self._replace(schema=base64.b64encode(schema.serialize()).decode())
 
     def columns(self) -> pa.Schema:
-        """The metadata columns, without what `columns.admit` notes about them."""
-        import pyarrow as pa
-
-        return pa.schema([pa.field(field.name, field.type) for field in schema_of(self.schema)])
+        """The metadata columns, without marks."""
+        return columns_of(self.schema)
 
     def declared(self) -> list[str]:
         """The names of the metadata columns whose types were settled beforehand."""
-        from lamina.columns import DECLARED
+        from lamina.widening import DECLARED
 
         return [field.name for field in schema_of(self.schema) if DECLARED in (field.metadata or {})]
 
 
 @functools.lru_cache(maxsize=1024)
 def schema_of(text: str) -> pa.Schema:
-    """What `Settings.schema` says."""
+    """What `Settings.schema` says, with the marks of `widening`."""
     import pyarrow as pa
 
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))) if text else pa.schema([])
+
+
+@functools.lru_cache(maxsize=1024)
+def columns_of(text: str) -> pa.Schema:
+    """The same without marks."""
+    import pyarrow as pa
+
+    from lamina.widening import plain_type
+
+    return pa.schema([(field.name, plain_type(field.type)) for field in schema_of(text)])
 
 
 def _close_all() -> None:

@@ -260,9 +260,9 @@ def _merge(old: pa.RecordBatch, new: pa.RecordBatch, partly: dict[str, pa.Array]
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from lamina import columns
+    from lamina import columns, widening
 
-    schema = columns.merge_schemas(old.schema, new.schema)
+    schema = widening.merge_schemas(old.schema, new.schema)
     if not len(schema):
         return old
     merged = []

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -19,7 +21,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from lamina import codec, columns
+import lamina
+from lamina import codec, columns, widening
 from lamina.records import BlockCache, Records, included
 
 CODEC = codec.Codec()
@@ -222,10 +225,11 @@ def test_metadata_that_cannot_be_columns_are_refused(metadata: Any, error: type[
 def test_types_widen_or_are_refused(old: pa.DataType, new: pa.DataType, both: pa.DataType | None) -> None:
     if both is None:
         with pytest.raises(TypeError, match="'c"):
-            columns.unify(old, new, "c")
+            widening.unify(pa.field("c", old), pa.field("c", new), "c")
     else:
-        assert columns.unify(old, new, "c") == both
-        assert columns.unify(new, old, "c").equals(both) or pa.types.is_struct(both)
+        assert widening.unify(pa.field("c", old), pa.field("c", new), "c").type == both
+        found = widening.unify(pa.field("c", new), pa.field("c", old), "c").type
+        assert found.equals(both) or pa.types.is_struct(both)
 
 
 def test_large_integers_and_doubles_never_share_a_column() -> None:
@@ -234,12 +238,55 @@ def test_large_integers_and_doubles_never_share_a_column() -> None:
     double = columns.from_metadata([{"a": 0.5}], 1)
     small = columns.from_metadata([{"a": 2**53}], 1)
     with pytest.raises(ValueError, match="2\\*\\*53"):
-        columns.admit(columns.admit(none, large), double)
+        widening.admit(widening.admit(none, large), double)
     with pytest.raises(ValueError, match="2\\*\\*53"):
-        columns.admit(columns.admit(none, double), large)
-    assert columns.admit(columns.admit(none, small), double).field("a").type == pa.float64()
-    known = columns.admit(none, small)
-    assert columns.admit(known, small) is known
+        widening.admit(widening.admit(none, double), large)
+    assert widening.admit(widening.admit(none, small), double).field("a").type == pa.float64()
+    known = widening.admit(none, small)
+    assert widening.admit(known, small) is known
+
+
+INSIDE = [
+    (lambda value: {"l": [value]}, "'l\\[\\]'"),
+    (lambda value: {"d": {"x": value, "y": 1}}, "'d.x'"),
+    (lambda value: {"d": {"x": [{"y": [None, value]}]}}, "'d.x\\[\\].y\\[\\]'"),
+]
+
+
+@pytest.mark.parametrize(("row", "where"), INSIDE)
+@pytest.mark.parametrize("optimized", [False, True])
+def test_large_integers_inside_lists_and_dicts_are_never_rounded(
+    tmp_path: Path, row: Callable[[Any], dict[str, Any]], where: str, optimized: bool
+) -> None:
+    large, vectors = 2**53 + 3, np.eye(4, dtype=np.float32)
+    with lamina.open(tmp_path / "s.lamina", create=True, maintenance="manual") as store:
+        for name, first, second in (("large first", large, 0.5), ("double first", 0.5, -large)):
+            docs = store.create_collection(name, lamina.Model("m", dim=4))
+            docs.add([1, 2], vectors[:2], [row(first), {}])
+            if optimized:
+                docs.optimize()
+            for write in (docs.add, docs.upsert):
+                with pytest.raises(ValueError, match=f"column {where} would hold both doubles"):
+                    write([3], vectors[:1], [row(second)])
+            with pytest.raises(ValueError, match=f"column {where} would hold both doubles"):
+                docs.update([2], metadata=[row(second)])
+            docs.update([2], metadata=[row(first)])
+            assert docs.get([1, 2]).metadata == [row(first)] * 2
+
+
+def test_beside_a_large_integer_in_a_dict_others_widen(tmp_path: Path) -> None:
+    large, vectors = 2**53 + 3, np.eye(4, dtype=np.float32)
+    rows = [{"d": {"x": large, "y": 1}, "l": [2**53]}, {"d": {"y": 0.5}, "l": [0.5]}, {"d": {"x": -large}}]
+    with lamina.open(tmp_path / "s.lamina", create=True, maintenance="manual") as store:
+        docs = store.create_collection("docs", lamina.Model("m", dim=4))
+        for id, row in enumerate(rows):
+            docs.add([id], vectors[:1], [row])
+        for _ in range(2):
+            assert docs.get(range(3)).metadata == rows
+            assert docs.ids({"d.x": large}).tolist() == [0]
+            docs.optimize()
+        field = docs.to_arrow().schema.field("metadata").type.field("d")
+        assert field.type.field("x").metadata is None  # what is marked stays inside
 
 
 def test_nanoseconds_are_kept_where_they_mean_something() -> None:

@@ -1,0 +1,166 @@
+"""The types of metadata columns: which are kept, and which holds the values of two.
+
+Few types keep widening simple: every integer is int64, every float is double, every text is string, a dictionary is
+what it encodes. From there a column widens null → anything, int64 → double, decimals to the digits of both, and zones
+of time to UTC, and so inside lists and structs; all else is a TypeError that names the column and both types.
+
+A collection's schema marks what its types do not tell, in the metadata of fields, those inside lists and structs too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from lamina import limits
+from lamina.arguments import text
+
+EXACT_IN_DOUBLE = 1 << 53
+LARGE = b"lamina.large"  # there are integers that no double holds
+DECLARED = b"lamina.declared"  # the type was settled beforehand
+PLAIN = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string(), bytes: pa.binary()}
+
+
+def merge_schemas(old: pa.Schema, new: pa.Schema) -> pa.Schema:
+    """The schema that holds the columns of both; `old` itself if it already does. Raises as `unify`."""
+    if new.equals(old, check_metadata=True):
+        return old
+    merged = pa.schema(_merged(old, new, ""))
+    return old if merged.equals(old, check_metadata=True) else merged
+
+
+def _merged(old: Iterable[pa.Field], new: Iterable[pa.Field], before: str) -> list[pa.Field]:
+    """The fields of both; `before` their names, in a message, stands this."""
+    fields = {field.name: field for field in old}
+    for field in new:
+        known = fields.get(field.name)
+        fields[field.name] = field if known is None else unify(known, field, before + field.name)
+    return list(fields.values())
+
+
+def unify(old: pa.Field, new: pa.Field, column: str) -> pa.Field:
+    """The field that holds the values of both.
+
+    TypeError, naming the column and the types, if there is none, or another than was declared; ValueError for integers
+    that would be rounded.
+    """
+    marks = {**(old.metadata or {}), **(new.metadata or {})}
+    kind = _wider(old.type, new.type, column, marks)
+    if DECLARED in marks and not kind.equals(old.type):
+        raise TypeError(
+            f"metadata column {column!r} was declared {old.type} and gets {new.type}: give what fits, or another name"
+        )
+    return pa.field(old.name, kind, metadata=marks)
+
+
+def _wider(old: pa.DataType, new: pa.DataType, column: str, marks: Mapping[bytes, bytes]) -> pa.DataType:
+    types = pa.types
+    if types.is_list(old) and types.is_list(new):
+        return pa.list_(unify(old.value_field, new.value_field, f"{column}[]"))
+    if types.is_struct(old) and types.is_struct(new):
+        return pa.struct(_merged(old, new, f"{column}."))
+    if old.equals(new) or types.is_null(new):
+        return old
+    if types.is_null(old):
+        return new
+    if {old, new} == {pa.int64(), pa.float64()}:
+        if LARGE in marks:
+            raise ValueError(
+                f"metadata column {column!r} would hold both doubles and integers beyond ±2**53, which a double "
+                "cannot hold exactly: give it another name"
+            )
+        return pa.float64()
+    if types.is_decimal(old) and types.is_decimal(new) and (wider := _wider_decimal(old, new)) is not None:
+        return wider
+    if _is_instant(old) and _is_instant(new) and old.unit == new.unit:
+        return pa.timestamp(old.unit, "UTC")
+    raise TypeError(
+        f"metadata column {column!r} holds {old} and now gets {new}: give {old}, or another name to the new column"
+    )
+
+
+def _wider_decimal(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """The decimal with the digits of both before the point and behind it; None if Arrow has none so wide."""
+    scale = max(one.scale, other.scale)
+    digits = scale + max(one.precision - one.scale, other.precision - other.scale)
+    if digits > 76:
+        return None
+    return pa.decimal256(digits, scale) if digits > 38 else pa.decimal128(digits, scale)
+
+
+def _is_instant(kind: pa.DataType) -> bool:
+    return pa.types.is_timestamp(kind) and kind.tz is not None
+
+
+def admit(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:
+    """The schema of a collection of `schema` once it holds `batch`; `schema` itself if nothing changes.
+
+    Integers beyond ±2**53 are marked: they cannot become double later. Raises as `unify`.
+    """
+    return merge_schemas(schema, pa.schema(map(_marked, batch.schema, batch.columns)))
+
+
+def _marked(field: pa.Field, values: pa.Array) -> pa.Field:
+    """The field of these values, and of those inside them, with marks."""
+    kind = field.type
+    if pa.types.is_int64(kind):
+        return pa.field(field.name, kind, metadata={LARGE: b"1"} if _has_large_integers(values) else None)
+    if pa.types.is_list(kind):
+        return pa.field(field.name, pa.list_(_marked(kind.value_field, values.flatten())))
+    if pa.types.is_struct(kind):
+        return pa.field(field.name, pa.struct(map(_marked, kind, values.flatten())))
+    return pa.field(field.name, kind)
+
+
+def _has_large_integers(column: pa.Array) -> bool:
+    """Whether an int64 column has a value that a double cannot hold exactly."""
+    values = (column.fill_null(0) if column.null_count else column).to_numpy()
+    return bool(values.max(initial=0) > EXACT_IN_DOUBLE or values.min(initial=0) < -EXACT_IN_DOUBLE)
+
+
+def declared(given: Any) -> pa.Schema:
+    """A schema of columns that keep their types. TypeError, and ValueError for types that a store does not keep."""
+    if isinstance(given, Mapping):
+        named = [(text("a metadata column's name", name), kind) for name, kind in given.items()]
+        given = pa.schema([(name, _type(name, kind)) for name, kind in named])
+    if not isinstance(given, pa.Schema):
+        raise TypeError(f"a schema is an Arrow schema, or a dict of names and types, not {given!r}")
+    plain = pa.schema([pa.field(f.name, plain_type(f.type), metadata={DECLARED: b"1"}) for f in given])
+    limits.check_schema(plain)
+    return plain
+
+
+def _type(name: str, kind: Any) -> pa.DataType:
+    if isinstance(kind, pa.DataType):
+        return kind
+    try:
+        return PLAIN[kind] if isinstance(kind, type) else pa.type_for_alias(kind)
+    except (KeyError, ValueError, TypeError):
+        known = ", ".join(plain.__name__ for plain in PLAIN)
+        raise TypeError(f"column {name!r} is declared {kind!r}: a type is an Arrow one, or of {known}") from None
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The plain type that stands for a type, without marks."""
+    types = pa.types
+    if types.is_integer(kind):
+        return pa.int64()
+    if types.is_floating(kind):
+        return pa.float64()
+    if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
+        return pa.string()
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        return pa.binary()
+    if types.is_dictionary(kind):
+        return plain_type(kind.value_type)
+    if types.is_timestamp(kind):
+        return kind if kind.unit == "ns" else pa.timestamp("us", kind.tz)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return pa.list_(plain_type(kind.value_type))
+    if types.is_struct(kind):
+        return pa.struct([(field.name, plain_type(field.type)) for field in kind])
+    if isinstance(kind, pa.BaseExtensionType):
+        return plain_type(kind.storage_type)
+    return kind
