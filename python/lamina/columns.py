@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lamina import _core
+from lamina import _core, limits
 from lamina.arguments import text
 from lamina.widening import merge_schemas, plain_type
 
@@ -27,7 +27,7 @@ def from_metadata(metadata: Any, rows: int) -> pa.RecordBatch:
     """Metadata of `rows` records as a batch of plain types.
 
     A list of dicts (or None), a dict of columns, a pandas or polars frame, an Arrow table or record batch. ValueError
-    if it has another number of rows, TypeError if a column cannot be one type.
+    if it has another number of rows or a name twice, TypeError if a column cannot be one type.
     """
     if metadata is None:
         return no_columns(rows)
@@ -43,6 +43,7 @@ def from_metadata(metadata: Any, rows: int) -> pa.RecordBatch:
     if table is not None:
         if table.num_rows != rows:
             raise ValueError(f"metadata has {table.num_rows} rows for {rows} ids")
+        limits.check_names(table.column_names, "metadata")
         return _batch({_name(name): _array(name, table.column(i)) for i, name in enumerate(table.column_names)}, rows)
     if isinstance(metadata, Sequence):
         return _from_dicts(metadata, rows)

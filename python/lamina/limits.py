@@ -63,7 +63,7 @@ def _kept_schema(metadata: bytes) -> pa.Schema:
 
 def check_schema(schema: pa.Schema) -> None:
     """Columns of types that the store keeps, no name twice."""
-    _check_names(schema.names, "metadata")
+    check_names(schema.names, "metadata")
     for field in schema:
         _check_type(field.type, field.name)
 
@@ -86,7 +86,8 @@ def _slot(data: Any, table: int, index: int) -> int:
     return table + inside if inside else 0
 
 
-def _check_names(names: list[str], where: str) -> None:
+def check_names(names: list[str], where: str) -> None:
+    """ValueError for a name that is there twice."""
     if len(set(names)) < len(names):
         raise ValueError(f"{where} has the name {max(names, key=names.count)!r} twice")
 
@@ -96,7 +97,7 @@ def _check_type(kind: pa.DataType, column: str) -> None:
     if types.is_list(kind):
         _check_type(kind.value_type, f"{column}[]")
     elif types.is_struct(kind):
-        _check_names([field.name for field in kind], f"metadata column {column!r}")
+        check_names([field.name for field in kind], f"metadata column {column!r}")
         for field in kind:
             _check_type(field.type, f"{column}.{field.name}")
     elif types.is_map(kind):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lamina import _core, codec, columns, parquet_own, writes
+from lamina import _core, codec, columns, limits, parquet_own, writes
 from lamina.arrival import arriving
 from lamina.errors import CorruptionError, StorageError
 from lamina.models import METRICS, Embed, Model, mismatch
@@ -50,9 +50,10 @@ class Layout:
 
     @staticmethod
     def of(schema: pa.Schema, fields: Fields, path: str) -> Layout:
-        """Raises ValueError for a column that is named and not there, for no id, and for neither text nor vector; and
-        for a file of lamina whose columns have changed since.
+        """Raises ValueError for a column that is named and not there, for no id, and for neither text nor vector; for
+        two columns of one name; and for a file of lamina whose columns have changed since.
         """
+        limits.check_names(schema.names, path)
         about, metadata = parquet_own.about_of(schema, path)
         if metadata is not None:
             parquet_own.require_as_written(schema, metadata)
@@ -71,7 +72,19 @@ class Layout:
                 f"no column of vectors ({', '.join(VECTOR_FIELDS)}) or texts ({', '.join(TEXT_FIELDS)}): name one with "
                 f"vector_field= or text_field=; {_there(schema)}"
             )
-        return Layout(id, text, vector, about, metadata)
+        layout = Layout(id, text, vector, about, metadata)
+        limits.check_names([name for name, _ in layout.of_metadata(schema)], f"{path}: metadata")
+        return layout
+
+    def of_metadata(self, schema: pa.Schema) -> Iterator[tuple[str, list[int]]]:
+        """What is metadata: the columns that have no other meaning, and the fields of a struct `metadata`. Of each the
+        name, and its place: a column, and perhaps a field in it.
+        """
+        for at, field in enumerate(schema):
+            if field.name == "metadata" and pa.types.is_struct(field.type):
+                yield from ((inner.name, [at, place]) for place, inner in enumerate(field.type))
+            elif field.name not in (self.id, self.text, self.vector):
+                yield field.name, [at]
 
 
 def load(
@@ -132,20 +145,20 @@ def _add(docs: Collection, batch: pa.RecordBatch, layout: Layout, model: Model) 
 
 
 def _metadata(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
-    """All columns that have no other meaning, and the fields of a struct `metadata`."""
     if layout.metadata is not None:
         if not len(layout.metadata):
             return columns.no_columns(batch.num_rows)
         held = pa.RecordBatch.from_struct_array(batch.column("metadata"))
         cast = [column.cast(field.type) for column, field in zip(held.columns, layout.metadata, strict=True)]
         return pa.RecordBatch.from_arrays(cast, schema=layout.metadata)
-    found: dict[str, pa.Array] = {}
-    for field, column in zip(batch.schema, batch.columns, strict=True):
-        if field.name == "metadata" and pa.types.is_struct(field.type):
-            found |= dict(zip([inner.name for inner in field.type], column.flatten(), strict=True))
-        elif field.name not in (layout.id, layout.text, layout.vector):
-            found[field.name] = column
+    found = {name: _at(batch, place) for name, place in layout.of_metadata(batch.schema)}
     return columns.from_metadata(found, batch.num_rows)
+
+
+def _at(batch: pa.RecordBatch, place: list[int]) -> pa.Array:
+    """A column, or a field of one that is a struct."""
+    column = batch.column(place[0])
+    return pc.struct_field(column, place[1:]) if place[1:] else column
 
 
 def _by_scope(batch: pa.RecordBatch, layout: Layout) -> Iterator[pa.RecordBatch]:

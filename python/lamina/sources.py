@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,7 +113,11 @@ def _items(rows: Iterable[tuple[int, dict[str, Any]]], fields: Fields, where: st
         if source_field is not None:
             key = (row[source_field], key)
         if isinstance(nested := row.get("metadata"), dict):
-            row = {**row, "metadata": None, **nested}
+            del row["metadata"]
+            for name in nested.keys() & row.keys():
+                if row[name] is not None and nested[name] is not None:
+                    raise ValueError(f"{where.format(number)} has the field {name!r} twice, once in 'metadata'")
+            row = {**row, **{name: value for name, value in nested.items() if value is not None}}
         if type(key) in (str, int) and type(content) is str and None not in row.values():
             yield Item(key, content, row)  # as nearly all are
         else:
@@ -174,6 +178,7 @@ def _csv(path: Path, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter=delimiter, strict=True)
         try:
+            _refuse_twice(path, reader.fieldnames or ())
             for row in reader:
                 if None in row or None in row.values():
                     raise ValueError(f"{path}:{reader.line_num} has another number of fields than the first line")
@@ -188,6 +193,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     try:
         with pq.ParquetFile(path) as file:
+            _refuse_twice(path, file.schema_arrow.names)
             yield from _rows(file.iter_batches(PARQUET_ROWS))
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path} is not Parquet: {error}") from error
@@ -197,7 +203,13 @@ def _table(source: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     from lamina import columns
 
     table: Any = columns.as_table(source)
+    _refuse_twice("the source", table.column_names)
     return _rows(table.to_batches(PARQUET_ROWS))
+
+
+def _refuse_twice(where: object, names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ValueError(f"{where} has the field {max(names, key=names.count)!r} twice")
 
 
 def _rows(batches: Iterable[Any]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -313,8 +313,16 @@ def test_what_is_refused_leaves_nothing(store: lamina.Store, tmp_path: Path, rng
         ({"key": [1, 2], "vector": [[1.0] * 8] * 2}, ValueError, "id_field="),
         ({"id": [1, 2]}, ValueError, "vector_field="),
     ]
-    for columns, error, says in cases:
-        pq.write_table(pa.table(columns), path)
+    ids, texts = pa.array([1]), pa.array(["x"])
+    doubled = [pa.StructArray.from_arrays([ids, ids], ["n", name]) for name in ("a", "n")]
+    given = {"id": ids, "text": texts, "a": ids}
+    tables = [(pa.table(columns), error, says) for columns, error, says in cases]
+    tables += [(pa.table({**given, "metadata": held}), ValueError, "the name '[an]' twice") for held in doubled]
+    for names in (["id", "text", "text"], ["id", "text", "id"]):
+        tables.append((pa.Table.from_arrays([ids, texts, ids], names), ValueError, "the name '(text|id)' twice"))
+    tables.append((pa.Table.from_arrays([ids, texts, ids, ids], ["id", "text", "a", "a"]), ValueError, "'a' twice"))
+    for table, error, says in tables:
+        pq.write_table(table, path)
         with pytest.raises(error, match=says):
             store.from_parquet(path, "back", MODEL)
     pq.write_table(pa.table({"id": [1], "vector": [[1.0] * 8]}), path)

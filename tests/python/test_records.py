@@ -195,6 +195,8 @@ def test_missing_keys_and_none_are_the_same() -> None:
         ([{"a": object()}, {}], TypeError, "'a' cannot be one Arrow type"),
         (pa.table({"a": pa.array([1, 2**63], pa.uint64())}), TypeError, "'a' cannot be one Arrow type"),
         ([{1: "x"}, {}], TypeError, "name is a str"),
+        (pa.Table.from_arrays([[1, 2], [3, 4]], names=["a", "a"]), ValueError, "has the name 'a' twice"),
+        (pa.RecordBatch.from_arrays([pa.array([1, 2])] * 2, names=["a", "a"]), ValueError, "has the name 'a' twice"),
         ({"a": "xy"}, TypeError, "a list or an array"),
         ([1, 2], TypeError, "each row is a dict"),
         ("ab", TypeError, "metadata is a str"),

@@ -191,6 +191,8 @@ def test_a_folder_of_texts(docs: Collection, tmp_path: Path) -> None:
         ("s.csv", b"id,text\n1\n", r"s\.csv:2 has another number of fields"),
         ("s.csv", b"id,text\n1,a,b\n", r"s\.csv:2 has another number of fields"),
         ("s.csv", b"id,text\n1,\xff\n", "is not CSV in UTF-8"),
+        ("s.csv", b"id,text,a,a\n1,x,2,3\n", r"s\.csv has the field 'a' twice"),
+        ("s.jsonl", b'{"id": 1, "text": "x", "a": 2, "metadata": {"a": 3}}\n', r"s\.jsonl:1 has the field 'a' twice"),
         ("s.parquet", b"PAR1 no", "is not Parquet"),
         ("s.xlsx", b"", "no known kind"),
     ],
@@ -207,6 +209,16 @@ def test_fields_may_be_named(tmp_path: Path) -> None:
     (tmp_path / "s.jsonl").write_text('{"key": 7, "words": "x", "id": "other"}\n')
     found = list(sources.items(tmp_path / "s.jsonl", sources.Fields("key", "words")))
     assert found == [sources.Item(7, "x", {"id": "other"})]
+
+
+TWICE = pa.Table.from_arrays([pa.array([1]), pa.array(["x"]), pa.array([2]), pa.array([3])], ["id", "text", "a", "a"])
+
+
+@pytest.mark.parametrize("of_file", [False, True])
+def test_two_columns_of_one_name_are_refused(docs: Collection, tmp_path: Path, of_file: bool) -> None:
+    pq.write_table(TWICE, tmp_path / "s.parquet")
+    with pytest.raises(ValueError, match="has the field 'a' twice"):
+        docs.refresh(tmp_path / "s.parquet" if of_file else TWICE)
 
 
 @pytest.mark.parametrize("source", [5, None, {"id": 1, "text": "x"}, [5], [("a",)], [("a", "b", "c", "d")], ["text"]])
