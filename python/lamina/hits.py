@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from lamina.records import Records
+
 __all__ = ["BatchHits", "Hit", "HitSource", "Hits"]
 
-FIELDS = ("metadata", "content", "vectors")
+FIELDS = (("metadata", "metadata"), ("content", "content"), ("vector", "vectors"))  # in a hit, and to be fetched
 
 
 class Hit(NamedTuple):
@@ -34,11 +36,8 @@ class Hit(NamedTuple):
 class HitSource(Protocol):
     """The snapshot that answered: where the rest of the found records comes from."""
 
-    def fetch(self, ids: NDArray[Any], field: str, columns: Iterable[str]) -> Any:
-        """`field` ("metadata", or these columns of it, "content", "vectors") of records that are there, in that order.
-
-        Metadata are a list of dicts, contents a list of str or None, vectors an array `(n, dim)`.
-        """
+    def get(self, ids: NDArray[Any], include: Iterable[str]) -> Records:
+        """These records, which are there, in that order, with these fields."""
 
 
 class Hits(Sequence[Hit]):
@@ -69,7 +68,7 @@ class Hits(Sequence[Hit]):
         self.plan = plan
         self._metric = metric
         self._source = source
-        self._fetched: dict[str, Any] | None = None
+        self._fetched: dict[str, Records] | None = None
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -101,8 +100,8 @@ class Hits(Sequence[Hit]):
         if self._fetched is None:
             self._fetched = {}
         if field not in self._fetched:
-            self._fetched[field] = self._source.fetch(self.ids, field, columns)
-        return self._fetched[field]
+            self._fetched[field] = self._source.get(self.ids, columns or (field,))
+        return getattr(self._fetched[field], field)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -115,10 +114,9 @@ class Hits(Sequence[Hit]):
         if isinstance(index, slice):
             part = Hits(self.ids[index], self.distances[index], self._metric, self._source, self.plan)
             if self._fetched is not None:
-                part._fetched = {field: values[index] for field, values in self._fetched.items()}
+                part._fetched = {field: records[index] for field, records in self._fetched.items()}
             return part
-        fetched = self._fetched or {}
-        rest = {("vector" if field == "vectors" else field): values[index] for field, values in fetched.items()}
+        rest = {name: getattr(records, field)[index] for name, field, records in self._rest()}
         return Hit(plain_id(self.ids[index]), float(self.distances[index]), **rest)
 
     def __iter__(self) -> Iterator[Hit]:
@@ -141,10 +139,13 @@ class Hits(Sequence[Hit]):
         return [{name: value for name, value in hit._asdict().items() if name in names} for hit in self]
 
     def to_arrow(self) -> pa.Table:
-        """A table with a row for each hit, and the columns of `to_list`."""
+        """A table with a row for each hit, and the columns of `to_list`, which are of the same types whatever the hits
+        have: see `Records.to_arrow`."""
         import pyarrow as pa
 
-        return pa.table({name: _arrow_column(values) for name, values in self._columns().items()})
+        ids = pa.array(self.ids, pa.string() if self.ids.dtype == object else None)
+        rest = {name: records.to_arrow().column(name) for name, _, records in self._rest()}
+        return pa.table({"id": ids, "distance": self.distances, **rest})
 
     def to_pandas(self) -> pd.DataFrame:
         """A data frame with a row for each hit, and the columns of `to_list`."""
@@ -154,9 +155,13 @@ class Hits(Sequence[Hit]):
         return pd.DataFrame({name: list(v) if name == "vector" else v for name, v in columns.items()})
 
     def _columns(self) -> dict[str, Any]:
-        fetched = self._fetched or {}
-        rest = {("vector" if field == "vectors" else field): fetched[field] for field in FIELDS if field in fetched}
+        rest = {name: getattr(records, field) for name, field, records in self._rest()}
         return {"id": self.ids, "distance": self.distances, **rest}
+
+    def _rest(self) -> Iterator[tuple[str, str, Records]]:
+        """What was fetched: its name in a `Hit`, its field, and the records."""
+        fetched = self._fetched or {}
+        return ((name, field, fetched[field]) for name, field in FIELDS if field in fetched)
 
 
 class BatchHits(Sequence[Hits]):
@@ -286,13 +291,3 @@ def scores_of(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32
 def plain_id(id: Any) -> int | str:
     """A Python int or str."""
     return id if isinstance(id, str) else int(id)
-
-
-def _arrow_column(values: Any) -> Any:
-    import pyarrow as pa
-
-    if isinstance(values, np.ndarray) and values.ndim == 2:
-        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
-    if isinstance(values, np.ndarray) and values.dtype == object:
-        return pa.array(values, type=pa.string())
-    return pa.array(values)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lamina import columns, records
+from lamina import records
 from lamina.errors import LaminaError, StorageError
 from lamina.progress import Progress
 from lamina.shared import Settings
@@ -68,7 +68,7 @@ def schema_of(core: _core.Snapshot, fields: frozenset[str]) -> pa.Schema:
     """The schema of a snapshot's records, with what names its model."""
     metadata = Settings.of(core.settings).columns()
     if (names := records.projection(fields, metadata)) is not None:
-        metadata = pa.schema([metadata.field(name) for name in names])
+        metadata = pa.schema([field for field in metadata if field.name in names])
     bits = core.metric == "hamming"
     vector = pa.list_(pa.uint8(), core.dim // 8) if bits else pa.list_(pa.float32(), core.dim)
     types = {
@@ -119,8 +119,8 @@ def _columns(snapshot: Snapshot, refs: NDArray[np.uint64], schema: pa.Schema) ->
     }
     made |= {name: made[name].view(kind) for name, kind in TIMES.items()}
     if "metadata" in wanted:
-        shown = pa.schema(list(schema.field("metadata").type))
-        made["metadata"] = columns.conform(records.metadata_at(core, refs, cache, shown.names), shown).to_struct_array()
+        names = [field.name for field in schema.field("metadata").type]
+        made["metadata"] = records.metadata_at(core, refs, cache, names).to_struct_array()
     if "content" in wanted:
         made["content"] = records.content_at(core, refs, cache)
     if "vector" in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from lamina import codec, columns
 from lamina.filters import unknown
 from lamina.recent import Recent
+from lamina.shared import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,16 +60,13 @@ class Records(Sequence[Record]):
         self._content = content
         self._vectors: Any = None if vectors is None else vectors[0]
         self._has_vector: Any = None if vectors is None else vectors[1]
-        self._dicts: list[dict[str, Any]] | None = None
 
-    @property
+    @functools.cached_property
     def metadata(self) -> list[dict[str, Any]] | None:
         """The metadata of each record; keys without a value are absent. None if not asked for."""
-        if self._dicts is None and self._metadata is not None:
-            self._dicts = columns.rows_of(self._metadata)
-        return self._dicts
+        return None if self._metadata is None else columns.rows_of(self._metadata)
 
-    @property
+    @functools.cached_property
     def content(self) -> list[str | None] | None:
         """The content of each record. None if not asked for."""
         return None if self._content is None else self._content.to_pylist()
@@ -117,7 +116,8 @@ class Records(Sequence[Record]):
         return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
     def to_arrow(self) -> pa.Table:
-        """A table with the keys of `to_list` as columns; `metadata` is a struct."""
+        """A table with the keys of `to_list` as columns; `metadata` is a struct of all columns of the collection, or of
+        those that were asked for, whatever these records have."""
         made: dict[str, Any] = {"id": pa.array(self.ids.tolist(), pa.string() if self._of_str() else pa.int64())}
         if self._metadata is not None:
             made["metadata"] = self._metadata.to_struct_array()
@@ -191,8 +191,11 @@ class BlockCache:
 def metadata_at(
     snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache, names: Sequence[str] | None = None
 ) -> pa.RecordBatch:
-    """The metadata of these records, or columns of it, in order, in the schema that holds them all."""
-    return metadata_in(snapshot.blocks_at(refs), cache, names)
+    """The metadata of these records, or columns of it, in order, in the schema of the collection."""
+    schema = Settings.of(snapshot.settings).columns()
+    if names is not None:
+        schema = pa.schema([field for field in schema if field.name in names])
+    return columns.conform(metadata_in(snapshot.blocks_at(refs), cache, names), schema)
 
 
 def content_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockCache) -> pa.Array:
@@ -203,7 +206,8 @@ def content_at(snapshot: _core.Snapshot, refs: NDArray[np.uint64], cache: BlockC
 def metadata_in(
     found: Places, cache: BlockCache, names: Sequence[str] | None = None, blank: Sequence[str] = ()
 ) -> pa.RecordBatch:
-    """`metadata_at` of what `blocks_at` has found; columns of `blank` hold nothing but null."""
+    """The metadata of the records that `blocks_at` has found, or columns of it, in the schema that holds them all;
+    columns of `blank` hold nothing but null."""
     blocks, which, rows = found
     if not blocks:
         return columns.no_columns(0)

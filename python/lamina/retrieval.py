@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pyarrow as pa
 
-from lamina import columns, parquet, records
+from lamina import parquet, records
 from lamina.arguments import whole
 from lamina.hits import BatchHits
 from lamina.models import TaggedVectors
-from lamina.shared import Settings
 from lamina.snapshot import is_text
 from lamina.verbs import Wanted
 
@@ -77,8 +76,8 @@ def _batch(snapshot: Snapshot, hits: BatchHits, first: int, schema: pa.Schema) -
         "distance": pa.array(hits.distances[there]),
     }
     if "metadata" in schema.names:
-        batch = records.metadata_at(core, refs, cache)
-        made["metadata"] = columns.conform(batch, Settings.of(core.settings).columns()).to_struct_array()
+        names = [field.name for field in schema.field("metadata").type]
+        made["metadata"] = records.metadata_at(core, refs, cache, names).to_struct_array()
     if "content" in schema.names:
         made["content"] = records.content_at(core, refs, cache)
     if "vector" in schema.names:

@@ -10,25 +10,28 @@ import pickle
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import lamina
 from lamina import BatchHits, Hit, Hits
+from lamina.records import Records
 
 
 class Source:
     """Stands for a snapshot."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[list[Any], str]] = []
+        self.asked: list[tuple[Any, ...]] = []
 
-    def fetch(self, ids: np.ndarray, field: str, columns: Any = ()) -> Any:
-        self.asked.append((ids.tolist(), field))
-        if field == "vectors":
-            return np.array([[float(id)] * 2 for id in ids.tolist()], dtype=np.float32).reshape(len(ids), 2)
-        if field == "metadata":
-            return [{"n": id} for id in ids.tolist()]
-        return [f"text {id}" for id in ids.tolist()]
+    def get(self, ids: np.ndarray, include: tuple[str, ...]) -> Records:
+        self.asked.append((ids.tolist(), *include))
+        if include == ("vectors",):
+            made = np.array([[float(id)] * 2 for id in ids.tolist()], dtype=np.float32).reshape(len(ids), 2)
+            return Records(ids, vectors=(made, np.ones(len(ids), np.bool_)))
+        if include == ("metadata",):
+            return Records(ids, metadata=pa.record_batch({"n": pa.array(ids)}))
+        return Records(ids, content=pa.array([f"text {id}" for id in ids.tolist()], pa.large_string()))
 
 
 def hits(source: Source | None = None, metric: str = "cosine") -> Hits:
