@@ -277,6 +277,10 @@ def widen(column: pa.Array, kind: pa.DataType) -> pa.Array:
         column = pa.concat_arrays([column])  # an array of its own: no offset, no hidden values behind it
         values = widen(column.values, kind.value_type)
         return pa.ListArray.from_arrays(column.offsets, values, mask=column.is_null())
+    if pa.types.is_map(kind):
+        column = pa.concat_arrays([column])
+        items = widen(column.items, kind.item_type)
+        return pa.MapArray.from_arrays(column.offsets, column.keys, items, type=kind, mask=column.is_null())
     if pa.types.is_struct(kind):
         names = [field.name for field in column.type]
         children = dict(zip(names, column.flatten(), strict=True))

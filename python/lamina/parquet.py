@@ -3,9 +3,10 @@
 The columns are `id`, `metadata` (a struct; not there where no record has any), `content`, `vector` (a fixed-size list,
 null where the record is owed one), and what lamina knows of each record: `_scope`, `_stale` (its vector is of another
 text), `_created_at`, `_updated_at`, `_embedded_at`. The schema's metadata hold, under "lamina", what the collection is:
-JSON with `model` (canonical), `dtype`, `m`, `ef_construction`, `seed`, and `declared`, the metadata columns whose types
-are settled; and under "lamina.metadata" the Arrow schema of the metadata, since Parquet widens a few types.
-"lamina.crc32" is of these two.
+JSON with `model` (canonical), `dtype`, `m`, `ef_construction` and `seed`; and under "lamina.metadata" the Arrow schema
+of the metadata, with the marks of `widening`, since Parquet widens a few types. "lamina.crc32" is of these two.
+
+Parquet has no struct without fields: in a file it has one, "_", that is null.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lamina import records
+from lamina import columns, records
 from lamina.errors import LaminaError, StorageError
 from lamina.progress import Progress
 from lamina.shared import Settings
@@ -49,16 +50,19 @@ def write(snapshot: Snapshot, path: str | os.PathLike[str], progress: bool) -> i
     import pyarrow.parquet as pq
 
     schema = schema_of(snapshot._core, frozenset(records.FIELDS))
+    written = pa.schema([field.with_type(written_type(field.type)) for field in schema], schema.metadata)
     target = os.path.realpath(os.fspath(path))
     done = 0
     with _replacing(target) as file, Progress(progress, len(snapshot), "export") as bar:
         try:
-            writer = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_page_checksum=True)
-        except pa.ArrowNotImplementedError as error:
+            writer = pq.ParquetWriter(file, written, compression="zstd", use_dictionary=False, write_page_checksum=True)
+        except (pa.ArrowNotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             raise TypeError(f"Parquet has no room for a metadata column: {error}") from None
         with writer:
             for batch in _batches(snapshot, schema):
-                writer.write_batch(batch)
+                writer.write_batch(columns.conform(batch, written))
                 done += batch.num_rows
                 bar.update(done)
     return done
@@ -81,9 +85,20 @@ def schema_of(core: _core.Snapshot, fields: frozenset[str]) -> pa.Schema:
     left_out = {field.rstrip("s") for field in records.FIELDS if field not in fields and field != "metadata"}
     wanted = [(name, types[name]) for name in names_of(len(metadata) > 0) if name not in left_out]
     about = {name: getattr(core, name) for name in ("model", "dtype", "m", "ef_construction", "seed")}
-    about["declared"] = [name for name in Settings.of(core.settings).declared() if name in metadata.names]
-    kept = {ABOUT: json.dumps(about).encode(), METADATA: metadata.serialize().to_pybytes()}
+    marked = pa.schema([field for field in Settings.of(core.settings).marked() if field.name in metadata.names])
+    kept = {ABOUT: json.dumps(about).encode(), METADATA: marked.serialize().to_pybytes()}
     return pa.schema(wanted, kept | {CHECKSUM: checksum(*kept.values())})
+
+
+def written_type(kind: pa.DataType) -> pa.DataType:
+    """The type that a column has in a file."""
+    if pa.types.is_list(kind):
+        return pa.list_(written_type(kind.value_type))
+    if pa.types.is_map(kind):
+        return pa.map_(kind.key_type, written_type(kind.item_type), kind.keys_sorted)
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, written_type(field.type)) for field in kind] or [("_", pa.bool_())])
+    return kind
 
 
 def checksum(*parts: bytes) -> bytes:

@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lamina import parquet, writes
+from lamina import limits, parquet, writes
 from lamina.errors import CorruptionError
 from lamina.models import Model
 from lamina.parquet import ABOUT, CHECKSUM, METADATA, OWN, TIMES, names_of
+from lamina.shared import Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,10 +31,11 @@ def about_of(schema: pa.Schema, path: str) -> tuple[dict[str, Any] | None, pa.Sc
         if parquet.checksum(kept[ABOUT], kept[METADATA]) != kept[CHECKSUM]:
             raise ValueError("its checksum is another")
         about = json.loads(kept[ABOUT])
-        metadata = pa.ipc.read_schema(pa.py_buffer(kept[METADATA]))
+        marked = pa.ipc.read_schema(pa.py_buffer(kept[METADATA]))
+        limits.check_schema(marked)
+        settings = Settings().with_columns(marked)
         options = {name: about[name] for name in ("dtype", "m", "ef_construction", "seed")}
-        options["schema"] = pa.schema([metadata.field(name) for name in about.get("declared", ())]) or None
-        return options | {"model": Model.from_canonical(about["model"])}, metadata
+        return options | {"schema": settings, "model": Model.from_canonical(about["model"])}, settings.columns()
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise CorruptionError(f"{path}: what it says of the collection is damaged: {error}", file=path) from error
 

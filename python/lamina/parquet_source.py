@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lamina import _core, codec, columns, limits, parquet_own, writes
+from lamina import _core, codec, columns, limits, parquet, parquet_own, writes
 from lamina.arrival import arriving
 from lamina.errors import CorruptionError, StorageError
 from lamina.models import METRICS, Embed, Model, mismatch
@@ -149,8 +149,9 @@ def _metadata(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
         if not len(layout.metadata):
             return columns.no_columns(batch.num_rows)
         held = pa.RecordBatch.from_struct_array(batch.column("metadata"))
-        cast = [column.cast(field.type) for column, field in zip(held.columns, layout.metadata, strict=True)]
-        return pa.RecordBatch.from_arrays(cast, schema=layout.metadata)
+        written = [parquet.written_type(field.type) for field in layout.metadata]
+        cast = [column.cast(kind) for column, kind in zip(held.columns, written, strict=True)]
+        return columns.conform(pa.RecordBatch.from_arrays(cast, layout.metadata.names), layout.metadata)
     found = {name: _at(batch, place) for name, place in layout.of_metadata(batch.schema)}
     return columns.from_metadata(found, batch.num_rows)
 

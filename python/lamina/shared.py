@@ -265,28 +265,30 @@ class Settings(NamedTuple):
 
         before = schema_of(self.schema)
         after = widening.admit(before, metadata)
-        return self if after is before else self._with(after)
+        return self if after is before else self.with_columns(after)
 
     def with_schema(self, given: Any) -> Settings:
-        """The settings of a new collection with these columns, which are not to change their types."""
+        """The settings of a new collection with these columns, which are not to change their types; or with those of
+        other settings, as they are there."""
         if given is None:
             return self
+        if isinstance(given, Settings):
+            return self._replace(schema=given.schema)
         from lamina import widening
 
-        return self._with(widening.declared(given))
+        return self.with_columns(widening.declared(given))
 
-    def _with(self, schema: pa.Schema) -> Settings:
+    def with_columns(self, schema: pa.Schema) -> Settings:
+        """With a schema that has marks."""
         return self._replace(schema=base64.b64encode(schema.serialize()).decode())
 
     def columns(self) -> pa.Schema:
         """The metadata columns, without marks."""
         return columns_of(self.schema)
 
-    def declared(self) -> list[str]:
-        """The names of the metadata columns whose types were settled beforehand."""
-        from lamina.widening import DECLARED
-
-        return [field.name for field in schema_of(self.schema) if DECLARED in (field.metadata or {})]
+    def marked(self) -> pa.Schema:
+        """The metadata columns, with the marks of `widening`."""
+        return schema_of(self.schema)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -125,6 +125,37 @@ def test_times_count_where_they_did(store: lamina.Store, tmp_path: Path) -> None
     assert all(version.time >= begun for version in back.versions())
 
 
+def test_dicts_without_keys_come_back(store: lamina.Store, tmp_path: Path) -> None:
+    """Parquet has no type for them."""
+    docs = store.create_collection("docs", model=MODEL)
+    nested = {"d": {"e": {}, "x": [{"f": {}}]}, "l": []}
+    rows: list[dict[str, Any]] = [{"e": {}, "n": 1}, {"l": [{}, None, {}]}, {}, nested]
+    docs.add(range(4), np.eye(4, 8), metadata=rows)
+    of_map = pa.array([[("a", {}), ("b", None)], None, []], pa.map_(pa.string(), pa.struct([])))
+    docs.add(range(4, 7), np.eye(3, 8), metadata={"m": of_map, "n": [None, 5, 6]})
+    for optimized in (False, True):
+        docs.to_parquet(tmp_path / "d.parquet")
+        back = store.from_parquet(tmp_path / "d.parquet", f"back {optimized}")
+        same(docs, back)
+        assert back.get(range(4)).metadata == rows
+        docs.optimize()
+
+
+def test_an_emptied_collection_keeps_its_columns(store: lamina.Store, tmp_path: Path) -> None:
+    docs = store.create_collection("docs", model=MODEL, schema={"year": int})
+    docs.add([1], np.eye(1, 8), metadata=[{"a": 1, "d": {"large": [2**60]}}])
+    docs.add([2], np.eye(1, 8), metadata=[{"a": 0.5}])
+    docs.clear()
+    docs.to_parquet(tmp_path / "d.parquet")
+    back = store.from_parquet(tmp_path / "d.parquet", "back")
+    assert (back.count({"a": 1}), back.count({"year": None}), back.count({"d.large": {"$contains": 1}})) == (0, 0, 0)
+    assert docs.to_arrow().schema.equals(back.to_arrow().schema)
+    for row, error in (({"year": 0.5}, TypeError), ({"d": {"large": [0.5]}}, ValueError), ({"a": "x"}, TypeError)):
+        with pytest.raises(error, match="metadata column"):
+            back.add([3], np.eye(1, 8), metadata=[row])
+    back.add([3], np.eye(1, 8), metadata=[{"a": 2, "b": True}])
+
+
 def test_declared_columns_stay_declared(store: lamina.Store, tmp_path: Path) -> None:
     docs = store.create_collection("docs", model=MODEL, schema={"year": int, "never": str})
     for rows in range(2):  # the first time there are none
@@ -381,7 +412,8 @@ def test_a_file_is_replaced_whole_or_not_at_all(
         "before",
         ["d.parquet"],
     )
-    docs.add([50], rng.standard_normal((1, 8)), metadata=[{"empty": {}}])
+    odd = pa.array([decimal.Decimal("5e3")], pa.decimal128(5, -3))
+    docs.add([50], rng.standard_normal((1, 8)), metadata={"odd": odd})
     with pytest.raises(TypeError, match="Parquet has no room"):
         docs.to_parquet(path)
     assert path.read_text() == "before"
