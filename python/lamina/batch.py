@@ -122,10 +122,11 @@ class BatchWriter:
             vectors.update(zip(late, self._caller.model.embed([wanted[hash] for hash in late]), strict=True))
         new_ones = [vectors[hash] for (_, hash), new in zip(rows, given.tolist(), strict=True) if new]
         kept = ~given & (standing.fresh | (~hashes.any(axis=1) & standing.same_text))
+        declared = self._collection._target().declared()
         return writes.Put(
             "upsert",
             ids,
-            columns.from_metadata([item.metadata for item, _ in rows], len(rows)),
+            columns.from_metadata([item.metadata for item, _ in rows], len(rows), declared),
             writes.as_content([item.content for item, _ in rows], len(rows)),
             hashes,
             np.select([given, kept], [_core.FATE_GIVEN, _core.FATE_KEPT], _core.FATE_NONE).astype(np.uint8),

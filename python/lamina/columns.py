@@ -17,22 +17,24 @@ from numpy.typing import NDArray
 
 from lamina import _core, limits
 from lamina.arguments import text
-from lamina.widening import merge_schemas, plain_type
+from lamina.widening import DECLARED, admit, is_instant, is_naive, merge_schemas, plain_type
 
 WIDENED = 4096  # rows of a block that are brought to another schema as they are; of a longer one those wanted alone
 MOST_NESTED = 32  # levels of one value; Arrow refuses to read its own schemas from 64 on
+NONE: Mapping[str, pa.DataType] = {}
+ALIKE = (pa.types.is_date, pa.types.is_time, pa.types.is_duration, pa.types.is_decimal, is_instant, is_naive)
 
 
-def from_metadata(metadata: Any, rows: int) -> pa.RecordBatch:
-    """Metadata of `rows` records as a batch of plain types.
+def from_metadata(metadata: Any, rows: int, declared: Mapping[str, pa.DataType] = NONE) -> pa.RecordBatch:
+    """Metadata of `rows` records as a batch of plain types, or of those `declared` of columns.
 
     A list of dicts (or None), a dict of columns, a pandas or polars frame, an Arrow table or record batch. ValueError
-    if it has another number of rows or a name twice, TypeError if a column cannot be one type.
+    if it has another number of rows or a name twice, TypeError if a column cannot be one type or does not fit.
     """
     if metadata is None:
         return no_columns(rows)
     if isinstance(metadata, Mapping):
-        columns = {_name(name): _array(name, values) for name, values in metadata.items()}
+        columns = {_name(name): _array(name, values, declared) for name, values in metadata.items()}
         for name, column in columns.items():
             if len(column) != rows:
                 raise ValueError(f"metadata column {name!r} has {len(column)} values for {rows} ids")
@@ -44,9 +46,10 @@ def from_metadata(metadata: Any, rows: int) -> pa.RecordBatch:
         if table.num_rows != rows:
             raise ValueError(f"metadata has {table.num_rows} rows for {rows} ids")
         limits.check_names(table.column_names, "metadata")
-        return _batch({_name(name): _array(name, table.column(i)) for i, name in enumerate(table.column_names)}, rows)
+        names = table.column_names
+        return _batch({_name(name): _array(name, table.column(at), declared) for at, name in enumerate(names)}, rows)
     if isinstance(metadata, Sequence):
-        return _from_dicts(metadata, rows)
+        return _from_dicts(metadata, rows, declared)
     raise TypeError(
         f"metadata is a {type(metadata).__name__}: give a list of dicts, a dict of columns, a pandas or polars "
         "frame, or an Arrow table"
@@ -201,7 +204,7 @@ def as_table(metadata: Any) -> pa.Table | None:
     return pa.table(metadata) if hasattr(metadata, "__arrow_c_stream__") else None
 
 
-def _from_dicts(rows: Sequence[Any], count: int) -> pa.RecordBatch:
+def _from_dicts(rows: Sequence[Any], count: int, declared: Mapping[str, pa.DataType]) -> pa.RecordBatch:
     if len(rows) != count:
         raise ValueError(f"metadata has {len(rows)} rows for {count} ids")
     given = [{} if row is None else row for row in rows]
@@ -209,7 +212,7 @@ def _from_dicts(rows: Sequence[Any], count: int) -> pa.RecordBatch:
         if type(row) is not dict and not isinstance(row, Mapping):
             raise TypeError(f"metadata[{at}] is a {type(row).__name__}: each row is a dict, or None")
     names = dict.fromkeys(itertools.chain.from_iterable(given))
-    return _batch({_name(name): _array(name, [row.get(name) for row in given]) for name in names}, count)
+    return _batch({_name(name): _array(name, [row.get(name) for row in given], declared) for name in names}, count)
 
 
 def _name(name: object) -> str:
@@ -222,15 +225,16 @@ def _batch(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 
-def _array(name: object, values: Any) -> pa.Array:
-    """One column in a plain type. TypeError, naming the column, if its values have no one type."""
+def _array(name: object, values: Any, declared: Mapping[str, pa.DataType]) -> pa.Array:
+    """One column in a plain type, or the declared one. TypeError, naming the column, if its values have no one type."""
+    kind = declared.get(str(name))
     try:
-        column = values if isinstance(values, (pa.Array, pa.ChunkedArray)) else _arrow(values)
-        column = _plain(_whole(column) if isinstance(column, pa.ChunkedArray) else column)
+        column = _column(values, kind)
     except UnicodeEncodeError as error:
         raise ValueError(f"metadata column {name!r} holds {error.object!r}, with lone surrogates: no text") from None
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, TypeError) as error:
-        raise TypeError(f"metadata column {name!r} cannot be one Arrow type: {error}") from error
+    except (TypeError, ValueError, OverflowError, pa.ArrowNotImplementedError) as error:
+        why = "cannot be one Arrow type" if kind is None else f"was declared {kind}, which does not fit"
+        raise TypeError(f"metadata column {name!r} {why}: {error}") from error
     if pa.types.is_nested(column.type) and _depth(column.type) > MOST_NESTED:
         raise ValueError(
             f"metadata column {name!r} nests lists or dicts {MOST_NESTED} levels deep or deeper: flatten it"
@@ -255,6 +259,60 @@ def _arrow(values: Any) -> pa.Array:
     if isinstance(values, np.ma.MaskedArray):
         return pa.array(np.asarray(values), mask=np.ma.getmaskarray(values))
     return pa.array(values)
+
+
+def _column(values: Any, kind: pa.DataType | None) -> pa.Array:
+    """Values in a plain type; in `kind` where that loses nothing. Of what it cannot be at all, `widening` tells."""
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        column = _whole(values) if isinstance(values, pa.ChunkedArray) else values
+    elif kind is not None and pa.types.is_map(kind):
+        return _mapped(values, kind)
+    else:
+        column = _arrow(values)
+    if kind is None:
+        return _plain(column)
+    return column if column.type.equals(kind) else _fitted(_plain(column), kind)
+
+
+def _fitted(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A column of plain type in a declared type, where one stands for the other. pa.ArrowInvalid for a loss."""
+    types, given = pa.types, column.type
+    if types.is_map(kind) and types.is_struct(given):
+        return _mapped([clean(row) for row in column.to_pylist()], kind)
+    if types.is_list(kind) and types.is_list(given):
+        column = pa.concat_arrays([column])
+        return pa.ListArray.from_arrays(column.offsets, _fitted(column.values, kind.value_type), mask=column.is_null())
+    if types.is_struct(kind) and types.is_struct(given):
+        inner = {field.name: field.type for field in kind}
+        names = [field.name for field in given]
+        parts = zip(names, column.flatten(), strict=True)
+        fitted = [_fitted(part, inner[name]) if name in inner else part for name, part in parts]
+        return pa.StructArray.from_arrays(fitted, names, mask=column.is_null())
+    alike = any(of(kind) and of(given) for of in ALIKE) or (types.is_integer(kind) and types.is_floating(given))
+    return column.cast(kind) if alike else column
+
+
+def _mapped(values: Any, kind: pa.DataType) -> pa.Array:
+    """Dicts, or lists of pairs, as a map."""
+    rows = [row.items() if isinstance(row, Mapping) else row for row in values]
+    try:
+        pairs = [(key, item) for row in rows if row is not None for key, item in row]
+        ends = np.cumsum([0, *(0 if row is None else len(row) for row in rows)])
+    except (TypeError, ValueError):
+        raise TypeError("a map is a dict, or a list of pairs of key and value") from None
+    keys = _exactly([key for key, _ in pairs], "key", kind.key_type)
+    items = _exactly([item for _, item in pairs], "value", kind.item_type)
+    if keys.null_count:
+        raise TypeError("a key of a map is None")
+    absent = pa.array([row is None for row in rows], pa.bool_())
+    return pa.MapArray.from_arrays(pa.array(ends, pa.int32()), keys, items, type=kind, mask=absent)
+
+
+def _exactly(values: list[Any], name: str, kind: pa.DataType) -> pa.Array:
+    """Values in a type that they must have, as nothing widens it later."""
+    column = _column(values, kind)
+    admit(pa.schema([pa.field(name, kind, metadata={DECLARED: b"1"})]), _batch({name: column}, len(values)))
+    return widen(column, kind)
 
 
 def _plain(column: pa.Array) -> pa.Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -125,7 +125,7 @@ def _add(docs: Collection, batch: pa.RecordBatch, layout: Layout, model: Model) 
     """Adds rows of one scope, with vectors, text and metadata as they are."""
     rows = batch.num_rows
     ids = writes.as_ids(batch.column(layout.id).to_numpy(zero_copy_only=False))
-    metadata = _metadata(batch, layout)
+    metadata = _metadata(batch, layout, docs._target().declared())
     texts = pa.nulls(rows, pa.large_string())
     if layout.text is not None:
         texts = writes.as_content(batch.column(layout.text), rows)
@@ -144,7 +144,7 @@ def _add(docs: Collection, batch: pa.RecordBatch, layout: Layout, model: Model) 
     docs._write(put, None)
 
 
-def _metadata(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
+def _metadata(batch: pa.RecordBatch, layout: Layout, declared: Mapping[str, pa.DataType]) -> pa.RecordBatch:
     if layout.metadata is not None:
         if not len(layout.metadata):
             return columns.no_columns(batch.num_rows)
@@ -153,7 +153,7 @@ def _metadata(batch: pa.RecordBatch, layout: Layout) -> pa.RecordBatch:
         cast = [column.cast(kind) for column, kind in zip(held.columns, written, strict=True)]
         return columns.conform(pa.RecordBatch.from_arrays(cast, layout.metadata.names), layout.metadata)
     found = {name: _at(batch, place) for name, place in layout.of_metadata(batch.schema)}
-    return columns.from_metadata(found, batch.num_rows)
+    return columns.from_metadata(found, batch.num_rows, declared)
 
 
 def _at(batch: pa.RecordBatch, place: list[int]) -> pa.Array:

@@ -286,6 +286,10 @@ class Settings(NamedTuple):
         """The metadata columns, without marks."""
         return columns_of(self.schema)
 
+    def declared(self) -> dict[str, pa.DataType]:
+        """The types of the metadata columns that were settled beforehand."""
+        return declared_of(self.schema)
+
     def marked(self) -> pa.Schema:
         """The metadata columns, with the marks of `widening`."""
         return schema_of(self.schema)
@@ -297,6 +301,15 @@ def schema_of(text: str) -> pa.Schema:
     import pyarrow as pa
 
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))) if text else pa.schema([])
+
+
+@functools.lru_cache(maxsize=1024)
+def declared_of(text: str) -> dict[str, pa.DataType]:
+    """Of it the columns whose types were settled beforehand."""
+    from lamina.widening import DECLARED
+
+    marked = {field.name for field in schema_of(text) if DECLARED in (field.metadata or {})}
+    return {field.name: field.type for field in columns_of(text) if field.name in marked}
 
 
 @functools.lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina import _core, codec, columns, records, writes
+from lamina.shared import Settings
 from lamina.sources import Item
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ class Standing(NamedTuple):
         at = np.flatnonzero(self.there)
         if len(at):
             old = records.metadata_at(snapshot._core, self.refs[at], snapshot._shared.cache)
-            same[at] = columns.same_rows(
-                old, columns.from_metadata([items[row].metadata for row in at.tolist()], len(at))
-            )
+            given = [items[row].metadata for row in at.tolist()]
+            declared = Settings.of(snapshot._core.settings).declared()
+            same[at] = columns.same_rows(old, columns.from_metadata(given, len(at), declared))
         return same
 
 

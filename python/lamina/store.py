@@ -167,8 +167,9 @@ class Store:
         Args:
             embed: the model's embedder, if it has none yet.
             schema: metadata columns whose type is settled: an Arrow schema, or a dict such as `{"year": int, "tags":
-                pa.list_(pa.string())}`. They can be filtered by at once, and take no value that does not fit; other
-                columns are inferred as they come. As everywhere integers are int64, floats double, texts string.
+                pa.list_(pa.string())}`. They can be filtered by at once, and take what fits without a loss (a time in
+                another unit or zone, a dict or list of pairs for a map) and nothing else; other columns are inferred as
+                they come. As everywhere integers are int64, floats double, texts string.
             dtype: how vectors are stored: "float32" or "float16".
             m, ef_construction, seed: of the graph; see `Index`.
 

@@ -74,7 +74,7 @@ def _wider(old: pa.DataType, new: pa.DataType, column: str, marks: Mapping[bytes
         return pa.float64()
     if types.is_decimal(old) and types.is_decimal(new) and (wider := _wider_decimal(old, new)) is not None:
         return wider
-    if _is_instant(old) and _is_instant(new) and old.unit == new.unit:
+    if is_instant(old) and is_instant(new) and old.unit == new.unit:
         return pa.timestamp(old.unit, "UTC")
     raise TypeError(
         f"metadata column {column!r} holds {old} and now gets {new}: give {old}, or another name to the new column"
@@ -90,8 +90,12 @@ def _wider_decimal(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     return pa.decimal256(digits, scale) if digits > 38 else pa.decimal128(digits, scale)
 
 
-def _is_instant(kind: pa.DataType) -> bool:
+def is_instant(kind: pa.DataType) -> bool:
     return pa.types.is_timestamp(kind) and kind.tz is not None
+
+
+def is_naive(kind: pa.DataType) -> bool:
+    return pa.types.is_timestamp(kind) and kind.tz is None
 
 
 def admit(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:

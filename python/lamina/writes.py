@@ -77,6 +77,10 @@ class Target:
     settings: str  # of the collection
     wants_name: bool  # it was cut over once: arrays must say which model made them
 
+    def declared(self) -> dict[str, pa.DataType]:
+        """The types of the metadata columns that were settled beforehand."""
+        return Settings.of(self.settings).declared()
+
     def embed(self, texts: list[str]) -> tuple[NDArray[Any], str]:
         """The vectors of texts, and the canary that the collection is to keep from now on, "" if none."""
         from lamina import canary, kept
@@ -206,7 +210,7 @@ def put(target: Target, verb: str, ids: Any, vectors: Any, metadata: Any, conten
 
     ids = as_ids(ids)
     rows = len(ids)
-    batch = from_metadata(metadata, rows)
+    batch = from_metadata(metadata, rows, target.declared())
     texts = None if content is None else as_content(content, rows)
     array, canary = _vectors(target, vectors, rows, model), ""
     if array is None:
@@ -228,7 +232,7 @@ def update(target: Target, ids: Any, vectors: Any, metadata: Any, content: Any, 
         raise ValueError("update needs at least one of metadata=, content= and vectors=")
     ids = as_ids(ids)
     _refuse_repeated(ids)
-    batch = None if metadata is None else from_metadata(metadata, len(ids))
+    batch = None if metadata is None else from_metadata(metadata, len(ids), target.declared())
     return Update(
         ids,
         batch,

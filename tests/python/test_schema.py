@@ -7,6 +7,7 @@ not, in every way to write.
 from __future__ import annotations
 
 import datetime as dt
+import decimal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,64 @@ def test_what_does_not_fit_is_refused(store: Store, row: dict[str, Any], column:
         with pytest.raises(TypeError, match=f"column '{column}"):
             again.get_collection("side").upsert([8], VECTORS[8:], [row])
         assert docs.count() == 4
+
+
+BERLIN = pa.timestamp("us", "Europe/Berlin")
+NOON = dt.datetime(2024, 2, 29, 12, tzinfo=dt.timezone.utc)
+SPAN = dt.timedelta(days=1, seconds=5)
+MAP = pa.map_(pa.string(), pa.float64())
+LOSSLESS: list[tuple[pa.DataType, Any, Any]] = [
+    (BERLIN, NOON, NOON),
+    (pa.timestamp("us", "UTC"), pa.scalar(NOON, BERLIN), NOON),
+    (pa.date64(), dt.date(2020, 1, 2), dt.date(2020, 1, 2)),
+    (pa.time32("s"), dt.time(1, 2, 3), dt.time(1, 2, 3)),
+    (pa.time32("ms"), dt.time(1, 2, 3, 4000), dt.time(1, 2, 3, 4000)),
+    (pa.duration("s"), SPAN, SPAN),
+    (pa.decimal128(10, 2), decimal.Decimal("1.500"), decimal.Decimal("1.50")),
+    (pa.int64(), 3.0, 3),
+    (MAP, {"a": 1, "b": None}, [("a", 1.0), ("b", None)]),
+    (MAP, [("a", 1), ("b", 0.5)], [("a", 1.0), ("b", 0.5)]),
+    (pa.map_(pa.int64(), pa.list_(pa.time32("s"))), {7: [dt.time(1)]}, [(7, [dt.time(1)])]),
+    (pa.list_(pa.duration("s")), [SPAN, None], [SPAN, None]),
+    (pa.struct({"at": BERLIN, "never": pa.string()}), {"at": NOON}, {"at": NOON}),
+    (pa.struct({"m": MAP}), {"m": {"a": 1}}, {"m": [("a", 1.0)]}),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "read"), LOSSLESS, ids=[str(kind) for kind, _, _ in LOSSLESS])
+def test_a_value_that_fits_without_a_loss_is_taken(store: Store, kind: pa.DataType, value: Any, read: Any) -> None:
+    docs = store.create_collection("docs", model=MODEL, schema={"x": kind})
+    docs.add([1, 2], VECTORS[:2], [{"x": value}, {}])
+    docs.add([3], VECTORS[2:3])
+    docs.update([3], metadata=[{"x": value}])
+    docs.refresh([(4, None, {"x": value})], embed=lambda texts: VECTORS[: len(texts)])
+    assert docs.refresh([(4, None, {"x": value})], embed=lambda texts: VECTORS[: len(texts)]).unchanged == 1
+    for _ in range(2):
+        assert docs.get([1, 3, 4]).metadata == [{"x": read}] * 3
+        assert docs.to_arrow().schema.field("metadata").type.field("x").type.equals(kind)
+        docs.optimize()
+    docs.upsert([2], VECTORS[:1], pa.table({"x": pa.array([read], kind)}))
+    assert docs.get([2]).metadata == [{"x": read}]
+    if pa.types.is_map(kind) or not pa.types.is_nested(kind):  # what is read can be written
+        docs.upsert([2], VECTORS[:1], [{"x": read}])
+        assert docs.get([2]).metadata == [{"x": read}]
+    if not pa.types.is_nested(kind):
+        assert docs.count({"x": read}) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(BERLIN, dt.datetime(2020, 1, 1)), (pa.timestamp("us"), NOON), (pa.time32("s"), dt.time(1, 2, 3, 4)),
+     (pa.duration("s"), dt.timedelta(microseconds=1)), (pa.decimal128(10, 2), decimal.Decimal("1.555")),
+     (pa.date64(), NOON), (pa.int64(), 1.5), (pa.int64(), 1e300), (MAP, {"a": "x"}), (MAP, {1: 1}), (MAP, [1]),
+     (MAP, {"a": 2**53 + 1}), (MAP, [(None, 1)]), (MAP, "ab"), (pa.struct({"at": BERLIN}), {"at": NOON, "by": 1}),
+     (pa.list_(pa.duration("s")), [dt.timedelta(microseconds=1)]), (pa.string(), 1), (pa.float64(), "1")],
+)  # fmt: skip
+def test_a_value_that_would_lose_something_is_refused(store: Store, kind: pa.DataType, value: Any) -> None:
+    docs = store.create_collection("docs", model=MODEL, schema={"x": kind})
+    with pytest.raises(TypeError, match=r"metadata column 'x(\.by)?' "):
+        docs.add([1], VECTORS[:1], [{"x": value}])
+    assert docs.count() == 0
 
 
 def test_a_declared_column_can_be_filtered_by_before_it_has_values(store: Store) -> None:
