@@ -221,11 +221,6 @@ class Snapshot(Neighbours):
         rids: NDArray[np.uint64] = self._core.fields_at(refs)["rid"]
         return rids
 
-    def fetch(self, ids: NDArray[Any], field: str, columns: Iterable[str] = ()) -> Any:
-        """`metadata`, or these columns of it, `content` or `vectors` of records that are there (for `Hits`)."""
-        records = self.get(ids, include=columns or (field,))
-        return getattr(records, field)
-
     def as_ids(self, ids: Any) -> NDArray[np.int64] | tuple[str, ...]:
         """Ids in the kind of this collection, if that is decided. TypeError or ValueError names what cannot be one."""
         kind = self._core.id_kind

@@ -188,7 +188,8 @@ class _Search:
             return ids[: self._k], distances[: self._k]
         metric = self._snapshot.model.metric
         relevance = scores_of(distances, metric).astype(np.float64)
-        similarity = blending.similarity(self._snapshot.fetch(ids, "vectors"), metric)
+        vectors = cast("NDArray[Any]", self._snapshot.get(ids, include=("vectors",)).vectors)
+        similarity = blending.similarity(vectors, metric)
         chosen = blending.most_diverse(relevance, similarity, self._wanted.diversity, self._k)
         return ids[chosen], distances[chosen]
 
