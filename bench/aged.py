@@ -6,6 +6,7 @@ Ids are not rows of the data here: `rows[id]` is the row of the data whose vecto
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,17 @@ RECALL = 0.95
 BATCH = 1000  # rows of a write
 
 Line = tuple[str, str, str, "bool | None"]  # what, measured, wanted, whether it is so
+
+
+def copy_store(source: Path, target: Path) -> None:
+    """In pieces of a huge page, as it was written: some systems map it in what it came in."""
+
+    def copy(one: str, other: str) -> None:
+        with open(one, "rb") as read, open(other, "wb", buffering=0) as written:
+            while piece := read.read(2 << 20):
+                written.write(piece)
+
+    shutil.copytree(source, target, copy_function=copy)
 
 
 @dataclass(frozen=True)

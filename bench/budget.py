@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import shutil
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import lamina
-from bench.aged import RECALL, K, Line, bench, collection, fill, rate_ratio, table
+from bench.aged import RECALL, K, Line, bench, collection, copy_store, fill, rate_ratio, table
 from bench.data import DataSet, Floats, load
 from bench.worker import QUERIES_FOR_MEMORY, status
 
@@ -54,7 +53,7 @@ def measure(data: DataSet, folder: Path, share: float, pairs: int, seconds: floa
     with store:
         fill(docs, data, np.arange(len(data.base)))
         docs.optimize()
-    shutil.copytree(free, bounded)
+    copy_store(free, bounded)
     with lamina.open(free, read_only=True) as one, lamina.open(bounded, read_only=True, memory=budget) as other:
         sides = [bench(opened.get_collection("bench"), data) for opened in (one, other)]
         bracket = sides[0].bracket(RECALL)

@@ -33,6 +33,7 @@ from bench.aged import (
     bytes_written,
     changes,
     collection,
+    copy_store,
     cpu_seconds,
     fill,
     rate_ratio,
@@ -75,7 +76,7 @@ class Size:
     @contextmanager
     def copy(self, name: str) -> Iterator[tuple[lamina.Store, lamina.Collection]]:
         """As it was built, open, warm and at rest."""
-        shutil.copytree(self.folder / "built", self.folder / name)
+        copy_store(self.folder / "built", self.folder / name)
         with lamina.open(self.folder / name, maintenance="manual") as store:
             docs = store.get_collection("bench")
             docs.warm()

@@ -72,7 +72,7 @@ class LaminaCollection(Peer):
         import shutil
 
         self.store.close()
-        shutil.copytree(Path(self.folder.name) / "bench.lamina", path)
+        shutil.move(Path(self.folder.name) / "bench.lamina", path)  # in the pages that it was written in
         self.folder.cleanup()
 
     def load(self, path: Path, dim: int, rows: int) -> None:
