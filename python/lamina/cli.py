@@ -196,7 +196,7 @@ def search(arguments: argparse.Namespace) -> int:
         found = docs.search(arguments.query, arguments.k, **breadth, **asked)
         hits = cast(lamina.Hits, found)  # of one text
     if arguments.json:
-        print(json.dumps(hits.to_list(), default=str, ensure_ascii=False))
+        print(json.dumps(hits.to_list(), default=_written, ensure_ascii=False))
     else:
         for id, distance, content in zip(hits.ids, hits.distances, hits.content, strict=True):
             print(f"{distance:.4f}  {id}  {_shorten(content or '')}")
@@ -353,6 +353,11 @@ def _show(shown: dict[str, Any], as_json: bool, indent: str = "") -> int:
         else:
             print(f"{indent}{name}: {f'{value:,}' if type(value) is int else value}")
     return 0
+
+
+def _written(value: Any) -> str:
+    """What JSON has no word for; Arrow's scalars are times finer than Python's."""
+    return str(value.cast("string") if hasattr(value, "as_py") else value)
 
 
 def _shorten(text: str, width: int = 100) -> str:

@@ -78,11 +78,38 @@ def clean(value: Any) -> Any:
     return value
 
 
+def listed(column: pa.Array) -> list[Any]:
+    """A column as Python values. Where nanoseconds are no whole microseconds, which Python's times cannot be, the value
+    is the Arrow scalar; pandas is not asked, whether it is there or not."""
+    kind = column.type
+    if "[ns" not in str(kind):
+        values: list[Any] = column.to_pylist()
+        return values
+    there = column.is_valid().to_pylist()
+    if pa.types.is_struct(kind):
+        names = [field.name for field in kind]
+        rows = zip(*map(listed, column.flatten()), strict=True)
+        return [dict(zip(names, row, strict=True)) if valid else None for row, valid in zip(rows, there, strict=True)]
+    if pa.types.is_list(kind) or pa.types.is_map(kind):
+        column = pa.concat_arrays([column])
+        inner = listed(column.values)
+        if pa.types.is_map(kind):
+            inner = [tuple(pair.values()) for pair in inner]
+        bounds = itertools.pairwise(column.offsets.to_pylist())
+        return [inner[start:end] if valid else None for (start, end), valid in zip(bounds, there, strict=True)]
+    whole = plain_type(kind, "us")
+    exact = column.cast(whole, safe=False)
+    values = exact.to_pylist()
+    for at in np.flatnonzero(pc.not_equal(exact.cast(kind), column).fill_null(False).to_numpy(zero_copy_only=False)):
+        values[at] = column[int(at)]
+    return values
+
+
 def rows_of(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """The rows of a batch as clean dicts."""
     if not batch.num_columns:
         return [{} for _ in range(batch.num_rows)]
-    rows: list[dict[str, Any]] = batch.to_struct_array().to_pylist()
+    rows: list[dict[str, Any]] = listed(batch.to_struct_array())
     if any(pa.types.is_nested(column.type) for column in batch.columns):
         return [clean(row) for row in rows]
     if any(column.null_count for column in batch.columns):
@@ -115,7 +142,7 @@ def same_rows(old: pa.RecordBatch, new: pa.RecordBatch) -> NDArray[np.bool_]:
         if before.equals(after):
             continue
         if pa.types.is_nested(field.type) or pa.types.is_null(field.type):
-            pairs = zip(before.to_pylist(), after.to_pylist(), strict=True)
+            pairs = zip(listed(before), listed(after), strict=True)
             same &= np.array([repr(clean(one)) == repr(clean(other)) for one, other in pairs], np.bool_)
             continue
         equal = pc.fill_null(pc.equal(before, after), False)
@@ -258,7 +285,31 @@ def _arrow(values: Any) -> pa.Array:
         raise TypeError(f"a column is a list or an array of values, not {values!r}")
     if isinstance(values, np.ma.MaskedArray):
         return pa.array(np.asarray(values), mask=np.ma.getmaskarray(values))
-    return pa.array(values)
+    scalars = [isinstance(value, pa.Scalar) for value in values] if isinstance(values, list) else []
+    if any(scalars) and not all(scalars):
+        return _joined(values, np.array(scalars))
+    column = pa.array(values)
+    if isinstance(values, list) and ("timestamp[us" in str(column.type) or "duration[us" in str(column.type)):
+        _refuse_finer(values)
+    return column
+
+
+def _joined(values: list[Any], scalars: NDArray[np.bool_]) -> pa.Array:
+    """Python's values and Arrow's scalars, which Arrow takes apart only."""
+    places = [np.flatnonzero(~scalars), np.flatnonzero(scalars)]
+    parts = [_plain(pa.array([values[at] for at in place])) for place in places]
+    schema = functools.reduce(admit, (_batch({"": part}, len(part)) for part in parts), pa.schema([]))
+    joined = pa.concat_arrays([widen(part, schema.field(0).type) for part in parts])
+    return joined.take(pa.array(np.argsort(np.concatenate(places))))
+
+
+def _refuse_finer(values: Any) -> None:
+    """TypeError for times of pandas with nanoseconds, which Arrow would cut."""
+    for value in values.values() if isinstance(values, Mapping) else values:
+        if isinstance(value, (list, tuple, Mapping)):
+            _refuse_finer(value)
+        elif getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
+            raise TypeError(f"{value!r} is finer than microseconds: give a frame, or an Arrow column or scalar")
 
 
 def _column(values: Any, kind: pa.DataType | None) -> pa.Array:
@@ -278,7 +329,7 @@ def _fitted(column: pa.Array, kind: pa.DataType) -> pa.Array:
     """A column of plain type in a declared type, where one stands for the other. pa.ArrowInvalid for a loss."""
     types, given = pa.types, column.type
     if types.is_map(kind) and types.is_struct(given):
-        return _mapped([clean(row) for row in column.to_pylist()], kind)
+        return _mapped([clean(row) for row in listed(column)], kind)
     if types.is_list(kind) and types.is_list(given):
         column = pa.concat_arrays([column])
         return pa.ListArray.from_arrays(column.offsets, _fitted(column.values, kind.value_type), mask=column.is_null())
@@ -316,13 +367,15 @@ def _exactly(values: list[Any], name: str, kind: pa.DataType) -> pa.Array:
 
 
 def _plain(column: pa.Array) -> pa.Array:
-    target = plain_type(column.type)
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        try:  # microseconds, as Python's own datetimes, unless digits would be lost
-            return column.cast(pa.timestamp("us", column.type.tz))
-        except pa.ArrowInvalid:
-            return column
-    return column if target.equals(column.type) else column.cast(target)
+    """In plain types: of microseconds, as Python's own times, unless digits would be lost."""
+    try:
+        return _cast(column, plain_type(column.type, "us"))
+    except pa.ArrowInvalid:
+        return _cast(column, plain_type(column.type, "ns"))
+
+
+def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    return column if column.type.equals(kind) else column.cast(kind)
 
 
 def widen(column: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -148,8 +148,14 @@ def _fitted(field: str, kind: str, value: Any, of: pa.DataType) -> tuple[str, An
     if pa.types.is_timestamp(of) and (value.tzinfo is None) != (of.tz is None):
         has, lacks = ("a time zone", "none") if of.tz else ("no time zone", "one")
         raise FilterError(f"field {field!r} is of times with {has}, and {value.isoformat()} has {lacks}")
-    if pa.types.is_temporal(of) and (pa.scalar(value, of).as_py()) != value:
-        raise FilterError(f"field {field!r} is {of}, and {value!r} lies between two of its values")
+    if pa.types.is_temporal(of):
+        try:
+            stored = pa.scalar(value, of)
+        except pa.ArrowInvalid:  # beyond the years of nanoseconds
+            above = value.year > 1970 if isinstance(value, dt.datetime) else value > dt.timedelta(0)
+            return _beyond(kind, above), None
+        if stored.as_py() != value:
+            raise FilterError(f"field {field!r} is {of}, and {value!r} lies between two of its values")
     return kind, value
 
 
@@ -219,6 +225,10 @@ def _in_double(kind: str, value: float) -> tuple[str, Any]:
 def _time_of(field: str, value: str, of: pa.DataType) -> Any:
     """A time that is given as ISO 8601, for whoever has JSON."""
     text = re.sub(r"[zZ]$", "+00:00", value)
+    if (finer := re.search(r"[.,]\d{6}(\d+)", text)) is not None:  # which Python would cut off
+        if finer[1].strip("0"):
+            raise FilterError(f"field {field!r} is asked about {value!r}: times are compared to the microsecond")
+        text = text[: finer.start(1)] + text[finer.end(1) :]
     try:
         if pa.types.is_date(of):
             return dt.date.fromisoformat(text)

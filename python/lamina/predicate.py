@@ -130,6 +130,8 @@ def _plain(field: str, value: Any) -> Any:
     if type(value).__name__ in ("NaTType", "NAType"):
         return None
     if hasattr(value, "as_py"):
+        if "[ns" in str(value.type):
+            value = _whole(field, value)
         value = value.as_py()
     if isinstance(value, (np.datetime64, np.timedelta64)):
         exact = value.astype(value.dtype.kind + "8[us]")
@@ -138,7 +140,7 @@ def _plain(field: str, value: Any) -> Any:
         return exact.item()
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, dt.datetime) and getattr(value, "nanosecond", False):
+    if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
         raise FilterError(f"field {field!r} is asked about {value!r}: times are compared to the microsecond")
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
@@ -149,6 +151,18 @@ def _plain(field: str, value: Any) -> Any:
             raise FilterError(f"field {field!r} is asked about {value!r}, with lone surrogates: no text") from None
         return str.__str__(value)
     return value
+
+
+def _whole(field: str, value: Any) -> Any:
+    """An Arrow scalar of nanoseconds in microseconds. FilterError."""
+    import pyarrow as pa
+
+    from lamina.widening import plain_type
+
+    try:
+        return value.cast(plain_type(value.type, "us"))
+    except pa.ArrowInvalid:
+        raise FilterError(f"field {field!r} is asked about {value!r}: times are compared to the microsecond") from None
 
 
 def is_nan(value: Any) -> bool:

@@ -63,7 +63,10 @@ class Records(Sequence[Record]):
 
     @functools.cached_property
     def metadata(self) -> list[dict[str, Any]] | None:
-        """The metadata of each record; keys without a value are absent. None if not asked for."""
+        """The metadata of each record; keys without a value are absent. None if not asked for.
+
+        A time that is finer than microseconds, and so than Python's times, is an Arrow scalar of nanoseconds.
+        """
         return None if self._metadata is None else columns.rows_of(self._metadata)
 
     @functools.cached_property

@@ -213,7 +213,9 @@ def _refuse_twice(where: object, names: Sequence[str]) -> None:
 
 
 def _rows(batches: Iterable[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
-    return enumerate(row for batch in batches for row in batch.to_pylist())
+    from lamina import columns
+
+    return enumerate(row for batch in batches for row in columns.listed(batch.to_struct_array()))
 
 
 def _folder(path: Path) -> Iterator[Item]:

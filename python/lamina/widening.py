@@ -1,8 +1,10 @@
 """The types of metadata columns: which are kept, and which holds the values of two.
 
-Few types keep widening simple: every integer is int64, every float is double, every text is string, a dictionary is
-what it encodes. From there a column widens null → anything, int64 → double, decimals to the digits of both, and zones
-of time to UTC, and so inside lists and structs; all else is a TypeError that names the column and both types.
+Few types keep widening simple: every integer is int64, every float is double, every text is string, every date is
+date32, a dictionary is what it encodes, and what has a unit of time is of microseconds, or of nanoseconds where digits
+need them. From there a column widens null → anything, int64 → double, microseconds → nanoseconds, decimals to the
+digits of both, and zones of time to UTC, and so inside lists and structs; all else is a TypeError that names the column
+and both types. A declared type is kept as it is.
 
 A collection's schema marks what its types do not tell, in the metadata of fields, those inside lists and structs too.
 """
@@ -18,7 +20,8 @@ from lamina import limits
 from lamina.arguments import text
 
 EXACT_IN_DOUBLE = 1 << 53
-LARGE = b"lamina.large"  # there are integers that no double holds
+IN_NANOSECONDS = (2**63 - 1) // 1000  # microseconds: 292 years
+LARGE = b"lamina.large"  # there are integers that no double holds, or microseconds that no nanoseconds reach
 DECLARED = b"lamina.declared"  # the type was settled beforehand
 PLAIN = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string(), bytes: pa.binary()}
 
@@ -44,7 +47,7 @@ def unify(old: pa.Field, new: pa.Field, column: str) -> pa.Field:
     """The field that holds the values of both.
 
     TypeError, naming the column and the types, if there is none, or another than was declared; ValueError for integers
-    that would be rounded.
+    that would be rounded, and for times out of range.
     """
     marks = {**(old.metadata or {}), **(new.metadata or {})}
     kind = _wider(old.type, new.type, column, marks)
@@ -74,8 +77,13 @@ def _wider(old: pa.DataType, new: pa.DataType, column: str, marks: Mapping[bytes
         return pa.float64()
     if types.is_decimal(old) and types.is_decimal(new) and (wider := _wider_decimal(old, new)) is not None:
         return wider
-    if is_instant(old) and is_instant(new) and old.unit == new.unit:
-        return pa.timestamp(old.unit, "UTC")
+    if any(of(old) and of(new) for of in TIMES) and {old.unit, new.unit} <= {"us", "ns"}:
+        if old.unit != new.unit and LARGE in marks:
+            raise ValueError(
+                f"metadata column {column!r} would hold both nanoseconds and times beyond the 292 years from 1970 that "
+                "these reach: give it another name"
+            )
+        return _wider_time(old, new)
     raise TypeError(
         f"metadata column {column!r} holds {old} and now gets {new}: give {old}, or another name to the new column"
     )
@@ -90,6 +98,13 @@ def _wider_decimal(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     return pa.decimal256(digits, scale) if digits > 38 else pa.decimal128(digits, scale)
 
 
+def _wider_time(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    unit = one.unit if one.unit == other.unit else "ns"
+    if pa.types.is_timestamp(one):
+        return pa.timestamp(unit, one.tz if one.tz == other.tz else "UTC")
+    return pa.duration(unit) if pa.types.is_duration(one) else pa.time64(unit)
+
+
 def is_instant(kind: pa.DataType) -> bool:
     return pa.types.is_timestamp(kind) and kind.tz is not None
 
@@ -98,10 +113,14 @@ def is_naive(kind: pa.DataType) -> bool:
     return pa.types.is_timestamp(kind) and kind.tz is None
 
 
+TIMES = (is_instant, is_naive, pa.types.is_duration, pa.types.is_time64)
+
+
 def admit(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:
     """The schema of a collection of `schema` once it holds `batch`; `schema` itself if nothing changes.
 
-    Integers beyond ±2**53 are marked: they cannot become double later. Raises as `unify`.
+    Integers beyond ±2**53 are marked, since they cannot become double later, and so are microseconds beyond all
+    nanoseconds. Raises as `unify`.
     """
     return merge_schemas(schema, pa.schema(map(_marked, batch.schema, batch.columns)))
 
@@ -109,8 +128,9 @@ def admit(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:
 def _marked(field: pa.Field, values: pa.Array) -> pa.Field:
     """The field of these values, and of those inside them, with marks."""
     kind = field.type
-    if pa.types.is_int64(kind):
-        return pa.field(field.name, kind, metadata={LARGE: b"1"} if _has_large_integers(values) else None)
+    if pa.types.is_int64(kind) or kind in (pa.duration("us"), pa.timestamp("us", getattr(kind, "tz", None))):
+        most = EXACT_IN_DOUBLE if pa.types.is_int64(kind) else IN_NANOSECONDS
+        return pa.field(field.name, kind, metadata={LARGE: b"1"} if _exceeds(values.view(pa.int64()), most) else None)
     if pa.types.is_list(kind):
         return pa.field(field.name, pa.list_(_marked(kind.value_field, values.flatten())))
     if pa.types.is_struct(kind):
@@ -118,10 +138,10 @@ def _marked(field: pa.Field, values: pa.Array) -> pa.Field:
     return pa.field(field.name, kind)
 
 
-def _has_large_integers(column: pa.Array) -> bool:
-    """Whether an int64 column has a value that a double cannot hold exactly."""
+def _exceeds(column: pa.Array, most: int) -> bool:
+    """Whether an int64 column has a value beyond ±most."""
     values = (column.fill_null(0) if column.null_count else column).to_numpy()
-    return bool(values.max(initial=0) > EXACT_IN_DOUBLE or values.min(initial=0) < -EXACT_IN_DOUBLE)
+    return bool(values.max(initial=0) > most or values.min(initial=0) < -most)
 
 
 def declared(given: Any) -> pa.Schema:
@@ -146,8 +166,9 @@ def _type(name: str, kind: Any) -> pa.DataType:
         raise TypeError(f"column {name!r} is declared {kind!r}: a type is an Arrow one, or of {known}") from None
 
 
-def plain_type(kind: pa.DataType) -> pa.DataType:
-    """The plain type that stands for a type, without marks."""
+def plain_type(kind: pa.DataType, ns: str | None = None) -> pa.DataType:
+    """The plain type that stands for a type, without marks. `ns`: the unit for nanoseconds, where what is not declared
+    is to be of plain units."""
     types = pa.types
     if types.is_integer(kind):
         return pa.int64()
@@ -158,13 +179,18 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
         return pa.binary()
     if types.is_dictionary(kind):
-        return plain_type(kind.value_type)
+        return plain_type(kind.value_type, ns)
     if types.is_timestamp(kind):
-        return kind if kind.unit == "ns" else pa.timestamp("us", kind.tz)
+        return pa.timestamp(ns or "ns" if kind.unit == "ns" else "us", kind.tz)
+    if ns is not None and (types.is_duration(kind) or types.is_time(kind)):
+        unit = ns if kind.unit == "ns" else "us"
+        return pa.duration(unit) if types.is_duration(kind) else pa.time64(unit)
+    if ns is not None and types.is_date(kind):
+        return pa.date32()
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return pa.list_(plain_type(kind.value_type))
+        return pa.list_(plain_type(kind.value_type, ns))
     if types.is_struct(kind):
-        return pa.struct([(field.name, plain_type(field.type)) for field in kind])
+        return pa.struct([(field.name, plain_type(field.type, ns)) for field in kind])
     if isinstance(kind, pa.BaseExtensionType):
-        return plain_type(kind.storage_type)
+        return plain_type(kind.storage_type, ns)
     return kind

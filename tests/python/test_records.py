@@ -291,13 +291,6 @@ def test_beside_a_large_integer_in_a_dict_others_widen(tmp_path: Path) -> None:
         assert field.type.field("x").metadata is None  # what is marked stays inside
 
 
-def test_nanoseconds_are_kept_where_they_mean_something() -> None:
-    exact = pd.Timestamp("2020-01-01T00:00:00.000001")
-    finer = pd.Timestamp("2020-01-01T00:00:00.000000001")
-    assert columns.from_metadata({"t": pd.Series([exact])}, 1).schema.field("t").type == pa.timestamp("us")
-    assert columns.from_metadata({"t": pd.Series([finer])}, 1).schema.field("t").type == pa.timestamp("ns")
-
-
 def test_decimals_come_back_as_they_were() -> None:
     assert rows_of(block([{"d": decimal.Decimal("1.10")}])) == [{"d": decimal.Decimal("1.10")}]
 
