@@ -160,7 +160,7 @@ TEST(Filter, OfBits) {
 class Walks : public ::testing::TestWithParam<CodeKind> {
  protected:
   static constexpr uint32_t kDim = 16;
-  static constexpr uint32_t kMany = 13000;
+  static constexpr uint32_t kMany = 28000;
   static constexpr uint32_t kFirstTwin = 1000;
   static constexpr uint32_t kLastTwin = 1499;
 
@@ -194,7 +194,7 @@ TEST_P(Walks, FindTheNearestThatPass) {
   Random random(9);
   for (const bool sealed : {false, true}) {
     if (sealed) set_.replace_head(set_.freeze_head(1));
-    for (const size_t count : {6000UL, 2150UL}) {
+    for (const size_t count : {13000UL, 4600UL}) {
       for (const Where where : {Where::kAnywhere, Where::kNearest, Where::kFarthest}) {
         size_t found = 0;
         for (size_t q = 0; q < 20; ++q) {
@@ -209,7 +209,8 @@ TEST_P(Walks, FindTheNearestThatPass) {
             found += testing::true_distance(spec_, query, &vectors_[rid * kDim]) <= farthest;
           }
         }
-        EXPECT_GE(found, 180U) << count << " " << static_cast<int>(where);
+        // Those farthest away lie all around, and no farther search makes up for so narrow a one.
+        EXPECT_GE(found, where == Where::kFarthest ? 160U : 180U) << count << " " << static_cast<int>(where);
       }
     }
   }
@@ -220,7 +221,7 @@ TEST_P(Walks, ReachOneOfManyEqualRows) {
   for (const bool sealed : {false, true}) {
     if (sealed) set_.replace_head(set_.freeze_head(1));
     for (const uint32_t twin : {0U, kFirstTwin, 1200U, kLastTwin}) {
-      std::vector<uint64_t> rids = numbers(4000, 6150);
+      std::vector<uint64_t> rids = numbers(4000, 8600);
       rids.push_back(twin);
       const std::vector<Hit> hits = walk(rids, vectors_.data());
       EXPECT_EQ(hits[0].rid, twin);
