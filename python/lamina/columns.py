@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lamina import _core, limits
-from lamina.arguments import text
-from lamina.widening import DECLARED, admit, is_instant, is_naive, merge_schemas, plain_type
+from lamina.widening import DECLARED, admit, column_name, is_instant, is_naive, merge_schemas, plain_type
 
 WIDENED = 4096  # rows of a block that are brought to another schema as they are; of a longer one those wanted alone
 MOST_NESTED = 32  # levels of one value; Arrow refuses to read its own schemas from 64 on
@@ -34,7 +33,7 @@ def from_metadata(metadata: Any, rows: int, declared: Mapping[str, pa.DataType] 
     if metadata is None:
         return no_columns(rows)
     if isinstance(metadata, Mapping):
-        columns = {_name(name): _array(name, values, declared) for name, values in metadata.items()}
+        columns = {column_name(name): _array(name, values, declared) for name, values in metadata.items()}
         for name, column in columns.items():
             if len(column) != rows:
                 raise ValueError(f"metadata column {name!r} has {len(column)} values for {rows} ids")
@@ -47,7 +46,9 @@ def from_metadata(metadata: Any, rows: int, declared: Mapping[str, pa.DataType] 
             raise ValueError(f"metadata has {table.num_rows} rows for {rows} ids")
         limits.check_names(table.column_names, "metadata")
         names = table.column_names
-        return _batch({_name(name): _array(name, table.column(at), declared) for at, name in enumerate(names)}, rows)
+        return _batch(
+            {column_name(name): _array(name, table.column(at), declared) for at, name in enumerate(names)}, rows
+        )
     if isinstance(metadata, Sequence):
         return _from_dicts(metadata, rows, declared)
     raise TypeError(
@@ -239,11 +240,9 @@ def _from_dicts(rows: Sequence[Any], count: int, declared: Mapping[str, pa.DataT
         if type(row) is not dict and not isinstance(row, Mapping):
             raise TypeError(f"metadata[{at}] is a {type(row).__name__}: each row is a dict, or None")
     names = dict.fromkeys(itertools.chain.from_iterable(given))
-    return _batch({_name(name): _array(name, [row.get(name) for row in given], declared) for name in names}, count)
-
-
-def _name(name: object) -> str:
-    return text("a metadata column's name", name)
+    return _batch(
+        {column_name(name): _array(name, [row.get(name) for row in given], declared) for name in names}, count
+    )
 
 
 def _batch(columns: dict[str, pa.Array], rows: int) -> pa.RecordBatch:

@@ -16,6 +16,7 @@ from lamina.errors import FilterError
 from lamina.filters import unknown
 from lamina.recent import Recent
 from lamina.shared import columns_of
+from lamina.widening import leads
 from lamina.writes import Ids, kind_of
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Table:
         steps = field.split(".")
         for taken in range(len(steps), 0, -1):
             name, path = ".".join(steps[:taken]), steps[taken:]
-            if name in self._types and _leads(self._types[name], path):
+            if name in self._types and leads(self._types[name], path):
                 return name, path
         raise self.unknown(field)
 
@@ -168,14 +169,6 @@ def _types(schema: str, id_kind: str | None) -> Mapping[str, pa.DataType]:
 
 def _instants(microseconds: NDArray[np.int64], mask: Any = None) -> pa.Array:
     return pa.array(microseconds, pa.int64(), mask=mask).view(INSTANT)
-
-
-def _leads(kind: pa.DataType, path: list[str]) -> bool:
-    for step in path:
-        if not pa.types.is_struct(kind) or kind.get_field_index(step) < 0:
-            return False
-        kind = kind.field(step).type
-    return True
 
 
 def _paths(fields: Iterable[Any], before: str = "") -> Iterator[str]:

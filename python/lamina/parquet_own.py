@@ -42,7 +42,9 @@ def about_of(schema: pa.Schema, path: str) -> tuple[dict[str, Any] | None, pa.Sc
 
 def require_as_written(schema: pa.Schema, metadata: pa.Schema) -> None:
     """ValueError unless a file of lamina has the columns that `to_parquet` gave it."""
-    hint = 'to import it as a file of others, take the key "lamina" out of its schema\'s metadata'
+    hint = (
+        f'to import it as a file of others, take the key "lamina" out of its schema\'s metadata, and {", ".join(OWN)}'
+    )
     own = names_of(len(metadata) > 0)
     if schema.names != own:
         raise ValueError(

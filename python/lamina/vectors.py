@@ -7,7 +7,7 @@ Vectors become C-contiguous float32 `(n, dim)`, packed bits (metric "hamming") u
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def as_id(id: Any) -> int:
 
 def as_str_ids(ids: Any) -> tuple[str, ...]:
     """String ids; TypeError names the first that is none."""
-    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+    if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, Iterable):
         raise TypeError(f"ids are a sequence of str, and {ids!r} is none")
     values = tuple(_plain(ids))
     for value in values:

@@ -23,6 +23,7 @@ EXACT_IN_DOUBLE = 1 << 53
 IN_NANOSECONDS = (2**63 - 1) // 1000  # microseconds: 292 years
 LARGE = b"lamina.large"  # there are integers that no double holds, or microseconds that no nanoseconds reach
 DECLARED = b"lamina.declared"  # the type was settled beforehand
+OWN = ("_id", "_scope", "_stale", "_created_at", "_updated_at", "_embedded_at")  # no names of columns
 PLAIN = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string(), bytes: pa.binary()}
 
 
@@ -120,9 +121,33 @@ def admit(schema: pa.Schema, batch: pa.RecordBatch) -> pa.Schema:
     """The schema of a collection of `schema` once it holds `batch`; `schema` itself if nothing changes.
 
     Integers beyond ±2**53 are marked, since they cannot become double later, and so are microseconds beyond all
-    nanoseconds. Raises as `unify`.
+    nanoseconds. Raises as `unify`; ValueError too for a column that has the name of a field in another.
     """
-    return merge_schemas(schema, pa.schema(map(_marked, batch.schema, batch.columns)))
+    admitted = merge_schemas(schema, pa.schema(map(_marked, batch.schema, batch.columns)))
+    if admitted is not schema:
+        for name in admitted.names:
+            _refuse_ambiguous(admitted, name)
+    return admitted
+
+
+def _refuse_ambiguous(schema: pa.Schema, name: str) -> None:
+    steps = name.split(".")
+    for taken in range(1, len(steps)):
+        outer = ".".join(steps[:taken])
+        if outer in schema.names and leads(schema.field(outer).type, steps[taken:]):
+            raise ValueError(
+                f"there would be a metadata column {name!r}, and a field of column {outer!r} that is asked for by the "
+                "same name: give one of them another"
+            )
+
+
+def leads(kind: pa.DataType, path: list[str]) -> bool:
+    """Whether a path of names leads into a type."""
+    for step in path:
+        if not pa.types.is_struct(kind) or kind.get_field_index(step) < 0:
+            return False
+        kind = kind.field(step).type
+    return True
 
 
 def _marked(field: pa.Field, values: pa.Array) -> pa.Field:
@@ -147,13 +172,21 @@ def _exceeds(column: pa.Array, most: int) -> bool:
 def declared(given: Any) -> pa.Schema:
     """A schema of columns that keep their types. TypeError, and ValueError for types that a store does not keep."""
     if isinstance(given, Mapping):
-        named = [(text("a metadata column's name", name), kind) for name, kind in given.items()]
+        named = [(column_name(name), kind) for name, kind in given.items()]
         given = pa.schema([(name, _type(name, kind)) for name, kind in named])
     if not isinstance(given, pa.Schema):
         raise TypeError(f"a schema is an Arrow schema, or a dict of names and types, not {given!r}")
-    plain = pa.schema([pa.field(f.name, plain_type(f.type), metadata={DECLARED: b"1"}) for f in given])
+    plain = pa.schema([pa.field(column_name(f.name), plain_type(f.type), metadata={DECLARED: b"1"}) for f in given])
     limits.check_schema(plain)
     return plain
+
+
+def column_name(name: object) -> str:
+    """TypeError, ValueError for a name that records have for something else."""
+    checked = text("a metadata column's name", name)
+    if checked in OWN:
+        raise ValueError(f"{checked!r} is what lamina calls something of its own: give the column another name")
+    return checked
 
 
 def _type(name: str, kind: Any) -> pa.DataType:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lamina import writes
+from lamina.filters import Filter
 
 if TYPE_CHECKING:
     from lamina.models import Model
@@ -94,6 +96,8 @@ class Writer(abc.ABC, Generic[R]):
         """
         if (ids is None) == (filter is None):
             raise TypeError("delete needs ids or a filter, one of the two: clear() deletes all records")
+        if isinstance(ids, (Mapping, Filter)):
+            raise TypeError(f"delete takes ids first, and {ids!r} is a filter: give it as filter=")
         ids = [ids] if isinstance(ids, (int, str)) else ids
         return self._write(writes.delete(self._target(), ids, model, filter), if_version)
 

@@ -269,7 +269,12 @@ def test_a_file_that_somebody_else_has_changed_since(
     pq.write_table(table, tmp_path / "d.parquet")
     with pytest.raises(ValueError, match='take the key "lamina" out'):
         store.from_parquet(tmp_path / "d.parquet", "back")
-    pq.write_table(table.replace_schema_metadata({}), tmp_path / "d.parquet")
+    table = table.replace_schema_metadata({})
+    pq.write_table(table, tmp_path / "d.parquet")
+    with pytest.raises(ValueError, match="'_scope' is what lamina calls something of its own"):
+        store.from_parquet(tmp_path / "d.parquet", "back", MODEL)
+    own = [name for name in table.schema.names if name.startswith("_")]
+    pq.write_table(table.drop_columns(own), tmp_path / "d.parquet")
     back = store.from_parquet(tmp_path / "d.parquet", "back", MODEL)
     assert (len(back), back.get(1).metadata[0]["n"]) == (8, 2**62)
 

@@ -153,3 +153,37 @@ def test_types_by_their_names(store: Store) -> None:
     docs.add([1], VECTORS[:1], [{"year": 1, "name": "x", "day": dt.date(2020, 1, 1)}])
     with pytest.raises(TypeError, match="'day'"):
         docs.add([2], VECTORS[:1], [{"day": 1}])
+
+
+@pytest.mark.parametrize("name", ["_id", "_scope", "_stale", "_created_at", "_updated_at", "_embedded_at"])
+def test_no_column_has_a_name_that_means_something_else(store: Store, name: str) -> None:
+    docs = store.create_collection("docs", model=MODEL)
+    for metadata in ([{name: 1}], {name: [1]}, pa.table({name: [1]})):
+        with pytest.raises(ValueError, match="something of its own"):
+            docs.add([1], VECTORS[:1], metadata)
+    with pytest.raises(ValueError, match="something of its own"):
+        store.create_collection("declared", model=MODEL, schema={name: int})
+    assert len(docs) == 0
+
+
+def test_no_column_has_the_name_of_a_field_in_another(store: Store) -> None:
+    docs = store.create_collection("docs", model=MODEL)
+    docs.add([1, 2], VECTORS[:2], [{"author": {"name": "ann"}}, {"author.age": 3, "a.b": 1}])
+    with pytest.raises(ValueError, match=r"column 'author\.name', and a field of column 'author'"):
+        docs.update([1], metadata=[{"author.name": "eve"}])
+    with pytest.raises(ValueError, match=r"column 'a\.b', and a field of column 'a'"):
+        docs.update([1], metadata=[{"a": {"b": 1}}])
+    docs.update([1], metadata=[{"a": {"c": 1}}])
+    assert docs.ids({"author.name": "ann"}).tolist() == [1]
+    assert docs.ids({"a.b": 1}).tolist() == [2]
+
+
+def test_a_filter_is_not_taken_for_ids(store: Store) -> None:
+    docs = store.create_collection("docs", model=MODEL)
+    docs.add(["source", "b"], VECTORS[:2], [{"source": "x"}] * 2)
+    for given in ({"source": "y"}, docs.filter({"source": "x"})):
+        with pytest.raises(TypeError, match="give it as filter="):
+            docs.delete(given)
+    with pytest.raises(TypeError, match="ids are a sequence of str"):
+        docs.get({"source": "x"})
+    assert len(docs) == 2
