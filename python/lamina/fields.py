@@ -16,14 +16,13 @@ from lamina.errors import FilterError
 from lamina.filters import unknown
 from lamina.recent import Recent
 from lamina.shared import columns_of
-from lamina.widening import leads
+from lamina.widening import OWN, leads
 from lamina.writes import Ids, kind_of
 
 if TYPE_CHECKING:
     from lamina import _core
 
 INSTANT = pa.timestamp("us", "UTC")
-OWN = ("_id", "_created_at", "_updated_at", "_embedded_at", "_scope")
 
 Columns = Recent[tuple[int, str, pa.DataType], pa.Array]  # by part, name and type
 

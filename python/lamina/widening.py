@@ -23,7 +23,7 @@ EXACT_IN_DOUBLE = 1 << 53
 IN_NANOSECONDS = (2**63 - 1) // 1000  # microseconds: 292 years
 LARGE = b"lamina.large"  # there are integers that no double holds, or microseconds that no nanoseconds reach
 DECLARED = b"lamina.declared"  # the type was settled beforehand
-OWN = ("_id", "_scope", "_stale", "_created_at", "_updated_at", "_embedded_at")  # no names of columns
+OWN = ("_id", "_created_at", "_updated_at", "_embedded_at", "_scope")  # what records have by themselves, for filters
 PLAIN = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string(), bytes: pa.binary()}
 
 
@@ -184,7 +184,7 @@ def declared(given: Any) -> pa.Schema:
 def column_name(name: object) -> str:
     """TypeError, ValueError for a name that records have for something else."""
     checked = text("a metadata column's name", name)
-    if checked in OWN:
+    if checked in OWN or checked == "_stale":  # of which Parquet tells
         raise ValueError(f"{checked!r} is what lamina calls something of its own: give the column another name")
     return checked
 
