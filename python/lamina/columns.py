@@ -5,11 +5,9 @@ A key that is absent and a key that is None are the same.
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
 import functools
 import itertools
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,27 +16,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lamina import _core, limits
+from lamina.kinds import MOST_NESTED, mixture, refuse_mixed
 from lamina.widening import DECLARED, admit, column_name, is_instant, is_naive, merge_schemas, plain_type
 
 WIDENED = 4096  # rows of a block that are brought to another schema as they are; of a longer one those wanted alone
-MOST_NESTED = 32  # levels of one value; Arrow refuses to read its own schemas from 64 on
 NONE: Mapping[str, pa.DataType] = {}
-KINDS: dict[str, tuple[type, ...]] = {  # of Python's values; the first that fits counts
-    "None": (type(None),),
-    "bool": (bool, np.bool_),
-    "timedelta": (dt.timedelta, np.timedelta64),
-    "int": (int, np.integer),
-    "float": (float, np.floating),
-    "Decimal": (decimal.Decimal,),
-    "str": (str,),
-    "bytes": (bytes, bytearray, memoryview),
-    "datetime": (dt.datetime, np.datetime64),
-    "date": (dt.date,),
-    "time": (dt.time,),
-    "dict": (Mapping,),
-    "list": (Collection,),
-}
-TOGETHER = ({"int", "float"}, {"int", "Decimal"})  # kinds that one column holds, as far as Arrow loses nothing
 ALIKE = (pa.types.is_date, pa.types.is_time, pa.types.is_duration, pa.types.is_decimal, is_instant, is_naive)
 
 
@@ -245,7 +227,7 @@ def as_table(metadata: Any) -> pa.Table | None:
     module = type(metadata).__module__.partition(".")[0]
     if module == "pandas":
         for name, column in metadata.items():
-            _refuse_mixed(name, column)
+            refuse_mixed(name, column)
         return pa.Table.from_pandas(metadata, preserve_index=False)
     if module == "polars":
         return metadata.to_arrow()
@@ -275,7 +257,7 @@ def _array(name: object, values: Any, declared: Mapping[str, pa.DataType]) -> pa
     """One column in a plain type, or the declared one. TypeError, naming the column, if its values have no one type."""
     kind = declared.get(str(name))
     if kind is None or not pa.types.is_map(kind):  # whose keys and values are looked at apart
-        _refuse_mixed(name, values)
+        refuse_mixed(name, values)
     try:
         column = _column(values, kind)
     except UnicodeEncodeError as error:
@@ -288,67 +270,6 @@ def _array(name: object, values: Any, declared: Mapping[str, pa.DataType]) -> pa
             f"metadata column {name!r} nests lists or dicts {MOST_NESTED} levels deep or deeper: flatten it"
         )
     return column
-
-
-def _refuse_mixed(name: object, values: Any) -> None:
-    """TypeError if a column is of Python's values of several kinds: Arrow would read most as the kind of the first."""
-    if mixed := _mixture(_cells(values), str(name)):
-        raise TypeError(f"metadata column {mixed}")
-
-
-def _cells(values: Any) -> Sequence[Any]:
-    """The values of a column that are Python's, where they can be of several kinds."""
-    if isinstance(values, list):
-        return values
-    if isinstance(values, (str, bytes, Mapping, pa.Array, pa.ChunkedArray)) or not hasattr(values, "__len__"):
-        return []
-    if getattr(values, "dtype", "O") != "O" or getattr(values, "ndim", 1) != 1:
-        return []
-    if isinstance(values, np.ma.MaskedArray):
-        values = values.compressed()
-    return list(values[values.notna()] if hasattr(values, "notna") else values)  # to pandas, NaN is as good as None
-
-
-def _mixture(values: Sequence[Any], path: str, depth: int = 0) -> str | None:
-    """Where values, or those inside them, are of kinds that no one type holds, and which; None if all fit.
-
-    Arrow's scalars are passed over: none that it takes are mixed.
-    """
-    types = set(map(type, values))
-    if any(issubclass(of, pa.Scalar) for of in types):
-        values = [value for value in values if not isinstance(value, pa.Scalar)]
-        types = set(map(type, values))
-    kinds = {_kind(of) for of in types} - {"None"}
-    if not kinds.isdisjoint(("datetime", "time")):
-        kinds = {_kind_of(value) for value in values if value is not None}
-    if len(kinds) > 1 and not any(kinds <= together for together in TOGETHER):
-        return f"{path!r} holds {' and '.join(sorted(kinds))}: give values of one kind, or other names to the others"
-    if depth > MOST_NESTED or kinds.isdisjoint(("dict", "list")):
-        return None
-    rows = [value for value in values if value is not None]
-    if kinds == {"list"}:  # of an array, one value stands for all
-        typed = [row[:1] if isinstance(row, np.ndarray) and row.dtype != object and row.ndim else row for row in rows]
-        return _mixture(list(itertools.chain.from_iterable(typed)), f"{path}[]", depth + 1)
-    fields: dict[Any, list[Any]] = {}
-    for row in rows:
-        for key, value in row.items():
-            fields.setdefault(key, []).append(value)
-    inner = (_mixture(inside, f"{path}.{key}", depth + 1) for key, inside in fields.items())
-    return _mixture(list(fields), f"{path}.keys()", depth + 1) or next(filter(None, inner), None)
-
-
-@functools.lru_cache(256)
-def _kind(of: type) -> str:
-    return next((kind for kind, known in KINDS.items() if issubclass(of, known)), of.__name__)
-
-
-def _kind_of(value: Any) -> str:
-    """The kind of a value that may be a time: some types are of several kinds."""
-    kind = _kind(type(value))  # type: ignore[arg-type]  # a class is hashable
-    if isinstance(value, np.datetime64):
-        return "date" if np.datetime_data(value.dtype)[0] == "D" else kind
-    aware = isinstance(value, (dt.datetime, dt.time)) and value.tzinfo is not None
-    return f"{kind} with a zone" if aware else kind
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
@@ -444,7 +365,7 @@ def _mapped(values: Any, kind: pa.DataType) -> pa.Array:
 
 def _exactly(values: list[Any], name: str, kind: pa.DataType) -> pa.Array:
     """Values in a type that they must have, as nothing widens it later."""
-    if mixed := _mixture(values, name):
+    if mixed := mixture(values, name):
         raise TypeError(f"its {mixed}")
     column = _column(values, kind)
     admit(pa.schema([pa.field(name, kind, metadata={DECLARED: b"1"})]), _batch({name: column}, len(values)))
